@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Thin on purpose: each target calls a script in scripts/, which knows what is up
+# to date. Everything made lies below build/.
+#
+# Variables given on the command line (QEMU_SRC, GUEST_KERNEL, FIRMWARE, HDM, WINDOW,
+# CC, DEBIAN_MIRROR ...) reach the scripts through the environment.
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := all
+
+.PHONY: all
+all: qemu model guest ## build everything
+
+.PHONY: setup
+setup: ## install the Debian packages that are missing
+	@scripts/setup
+
+.PHONY: fetch
+fetch: setup ## fetch and unpack QEMU (QEMU_SRC=DIR takes any prepared tree)
+	@scripts/fetch-qemu
+
+.PHONY: prepare
+prepare: fetch ## lay new files and hooks onto build/src/qemu
+	@scripts/prepare
+
+.PHONY: qemu
+qemu: setup ## build QEMU, unpatched first, then ours
+	@scripts/build-qemu
+
+.PHONY: model
+model: setup ## build the model device
+	@scripts/build-model
+
+.PHONY: guest
+guest: setup ## build the guest: kernel, driver, initramfs, firmware
+	@scripts/firmware >/dev/null
+	@guest/build
+
+.PHONY: run
+run: all ## boot a Linux guest on the model device and show what happens
+	@scripts/run
+
+.PHONY: check
+check: all ## run all tests; STEPS="name ..." runs some of them
+	@scripts/build-qemu tests
+	@scripts/check $(STEPS)
+
+.PHONY: series
+series: prepare ## export branch and mails into build/series
+	@scripts/series export
+
+.PHONY: series-check
+series-check: prepare ## prove that the series is sound
+	@scripts/series check
+
+.PHONY: series-build
+series-build: qemu model ## compile every patch by itself (slow)
+	@scripts/series build
+
+.PHONY: refresh
+refresh: fetch ## bring edits in build/src/qemu into series/ (PATCH=name)
+	@scripts/series refresh $(PATCH)
+
+.PHONY: discard
+discard: fetch ## drop edits in build/src/qemu
+	@scripts/prepare --discard
+
+.PHONY: rebase
+rebase: setup ## QEMU_SRC=DIR: which patches apply on another QEMU
+	@env -u QEMU_SRC scripts/fetch-qemu
+	@scripts/series rebase "$(QEMU_SRC)"
+
+.PHONY: update
+update: setup ## fetch Debian's package index anew, and newer guest packages with it
+	@scripts/update
+
+.PHONY: clean
+clean: ## remove what was built, keep what was fetched
+	@rm -rf build/qemu build/base build/model build/bin build/guest build/check
+
+.PHONY: distclean-qemu
+distclean-qemu: ## remove QEMU's tree and its build, keep the download
+	@rm -rf build/qemu build/base build/src build/series
+
+.PHONY: distclean
+distclean: ## remove build/
+	@rm -rf build
+
+.PHONY: help
+help: ## show this
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,91 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The series' own check finds what it is there to find; export and rebase.
+. "$(dirname "$0")/common"
+
+sound() {
+    new_series
+    works "$REPO/scripts/prepare"
+    works "$REPO/scripts/series" check
+    said "ok 7 - git am on the base gives the same tree"
+    said "1..9"
+}
+# broken WORDS...: the check fails and says these words.
+broken() {
+    fails "$REPO/scripts/series" check
+    local w; for w in "$@"; do said "$w"; done
+}
+file_in_no_patch() { new_series; echo "int x;" >"$REPO/hw/vfio/x.c"; works "$REPO/scripts/prepare"; broken "hw/vfio/x.c: in no patch"; }
+file_in_two() { new_series; echo hw/vfio/one.c >>"$REPO/series/second/files"; broken "hw/vfio/one.c: in more than one patch: first second"; }
+file_missing() { new_series; echo hw/vfio/nil.c >>"$REPO/series/second/files"; broken "hw/vfio/nil.c"; }
+folder_not_in_order() { new_series; mkdir "$REPO/series/third"; broken "series/third is not in series/order"; }
+name_twice() { new_series; echo first >>"$REPO/series/order"; broken "first: twice"; }
+no_folder() { new_series; echo third >>"$REPO/series/order"; broken "there is no series/third"; }
+no_body() { new_series; echo "hw/vfio: only this" >"$REPO/series/first/message"; broken "no body"; }
+signed_off() { new_series; printf '\nSigned-off-by: A B <a@b>\n' >>"$REPO/series/first/message"; broken "whoever submits a patch signs it"; }
+empty_patch() { new_series; add_patch third; broken "third: neither new files nor hunks"; }
+edited_tree() {
+    new_series
+    works "$REPO/scripts/prepare"
+    echo stray >>"$TREE/include/vfio.h"
+    echo stray >"$TREE/include/new.h"
+    broken "include/vfio.h: in build/src/qemu, not in the series" "include/new.h: in build/src/qemu"
+}
+not_prepared() { new_series; broken "hw/vfio/one.c: build/src/qemu differs"; }
+bad_style() {
+    new_series
+    echo "badword" >>"$REPO/hw/vfio/one.c"
+    works "$REPO/scripts/prepare"
+    broken "not ok 8 - checkpatch: first" "ERROR: bad word"
+}
+forgiven_style() {
+    echo "first | bad word | it is quoted" >"$REPO/series/checkpatch-allowed"
+    works "$REPO/scripts/series" check
+    echo "first | bad word |" >"$REPO/series/checkpatch-allowed"
+    fails "$REPO/scripts/series" check
+}
+same_twice() {
+    new_series
+    works "$REPO/scripts/prepare"
+    printf 'Two patches\n\nA letter.\n' >"$REPO/series/cover"
+    works "$REPO/scripts/series" export
+    git --git-dir="$REPO/build/series/git" rev-parse series >"$SCRATCH/id"
+    works "$REPO/scripts/series" export
+    [ "$(cat "$SCRATCH/id")" = "$(git --git-dir="$REPO/build/series/git" rev-parse series)" ] || echo "another branch though nothing changed"
+}
+letter() {
+    local f=$REPO/build/series/patches/0000-cover-letter.patch
+    holds "$f" "Subject: [PATCH 0/2] Two patches"
+    holds "$f" "A letter."
+    grep -rn 'Signed-off-by' "$REPO/build/series/patches" || true
+}
+other_qemu() {
+    new_series
+    cp -r "$SCRATCH/qemu" "$SCRATCH/other"
+    sed -i '1i new here' "$SCRATCH/other/hw/vfio/pci.c"
+    sed -i 's/^line 40$/line forty/' "$SCRATCH/other/hw/vfio/pci.c"
+    fails "$REPO/scripts/series" rebase "$SCRATCH/other"
+    said "ok    first"
+    said "FAIL  second"
+    said "hw/vfio/pci.c: does not apply, line 41"
+    said "1 of 2 patches apply"
+}
+
+check "a sound series passes" sound
+check "a file in no patch is found" file_in_no_patch
+check "a file in two patches is found" file_in_two
+check "a listed file that is missing is found" file_missing
+check "a folder that is not in the order is found" folder_not_in_order
+check "a name that is twice in the order is found" name_twice
+check "a name without folder is found" no_folder
+check "a message without body is found" no_body
+check "a Signed-off-by is found" signed_off
+check "an empty patch is found" empty_patch
+check "edits in the prepared tree are found" edited_tree
+check "a tree that is not prepared is found" not_prepared
+check "bad style is found" bad_style
+check "bad style is forgiven with a reason only" forgiven_style
+check "an unchanged series exports to the same branch" same_twice
+check "the letter is the cover's text, nothing is signed" letter
+check "another QEMU: what applies and what does not" other_qemu
+tap_end
