@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "base/fd.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace model {
+
+namespace {
+
+tl::unexpected<Error> fail_errno(const char *what) {
+    const int code = errno;
+    return fail(code, fmt::format("{}: {}", what, std::strerror(code)));
+}
+
+} // namespace
+
+void UniqueFd::reset(int fd) noexcept {
+    if (fd_ >= 0) {
+        close(fd_);
+    }
+    fd_ = fd;
+}
+
+Result<UniqueFd> UniqueFd::duplicate() const {
+    UniqueFd copy(fcntl(fd_, F_DUPFD_CLOEXEC, 0));
+    if (!copy) {
+        return fail_errno("dup");
+    }
+    return copy;
+}
+
+Mapping &Mapping::operator=(Mapping &&other) noexcept {
+    if (this != &other) {
+        Mapping old(std::move(*this));
+        data_ = std::exchange(other.data_, nullptr);
+        size_ = std::exchange(other.size_, 0);
+    }
+    return *this;
+}
+
+Mapping::~Mapping() {
+    if (data_ != nullptr) {
+        munmap(data_, size_);
+    }
+}
+
+Result<Mapping> Mapping::map(int fd, std::uint64_t offset, std::uint64_t size, bool readable,
+                             bool writable) {
+    const int prot = (readable ? PROT_READ : 0) | (writable ? PROT_WRITE : 0);
+    void *data =
+        mmap(nullptr, size, prot, MAP_SHARED | MAP_NORESERVE, fd, static_cast<off_t>(offset));
+    if (data == MAP_FAILED) {
+        return fail_errno("mmap");
+    }
+    return Mapping(static_cast<std::byte *>(data), size);
+}
+
+Result<UniqueFd> make_memfd(const char *name, std::uint64_t size, bool sealed) {
+    UniqueFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    if (!fd) {
+        return fail_errno("memfd_create");
+    }
+    if (ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
+        return fail_errno("ftruncate");
+    }
+    if (sealed && fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+        return fail_errno("F_ADD_SEALS");
+    }
+    return fd;
+}
+
+Result<void> read_at(int fd, std::uint64_t offset, ByteSpan into) {
+    while (!into.empty()) {
+        const ssize_t got = pread(fd, into.data(), into.size(), static_cast<off_t>(offset));
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return fail_errno("pread");
+        }
+        if (got == 0) {
+            return fail(EIO, "the file ends early");
+        }
+        into = into.subspan(static_cast<std::size_t>(got));
+        offset += static_cast<std::uint64_t>(got);
+    }
+    return {};
+}
+
+Result<void> write_at(int fd, std::uint64_t offset, ByteView from) {
+    while (!from.empty()) {
+        const ssize_t put = pwrite(fd, from.data(), from.size(), static_cast<off_t>(offset));
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put < 0) {
+            return fail_errno("pwrite");
+        }
+        if (put == 0) {
+            return fail(EIO, "the file ends early");
+        }
+        from = from.subspan(static_cast<std::size_t>(put));
+        offset += static_cast<std::uint64_t>(put);
+    }
+    return {};
+}
+
+} // namespace model

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The device under test, as user space sees a VFIO device. One implementation speaks vfio-user;
+// another can speak the kernel's ioctls without a change to the tests.
+#pragma once
+
+#include "base/bytes.h"
+#include "base/fd.h"
+#include "base/result.h"
+#include "vfio_user/caps.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace model::conformance {
+
+struct TargetDevice {
+    std::uint32_t flags = 0; ///< VFIO_DEVICE_FLAGS_*
+    std::uint32_t num_regions = 0;
+    std::vector<vfio_user::InfoCap> caps;
+};
+
+struct TargetRegion {
+    std::uint32_t index = 0; ///< that the device put into its answer
+    std::uint32_t flags = 0; ///< VFIO_REGION_INFO_FLAG_*
+    std::uint64_t size = 0;
+    std::vector<vfio_user::InfoCap> caps;
+};
+
+class Target {
+  public:
+    Target() = default;
+    Target(const Target &) = delete;
+    Target &operator=(const Target &) = delete;
+    virtual ~Target() = default;
+
+    virtual Result<TargetDevice> device() = 0;
+    virtual Result<TargetRegion> region(std::uint32_t index) = 0;
+    /// Access through the device's fd. Returns the bytes transferred. Error: errno.
+    virtual Result<std::size_t> read(std::uint32_t region, std::uint64_t offset, ByteSpan into) = 0;
+    virtual Result<std::size_t> write(std::uint32_t region, std::uint64_t offset,
+                                      ByteView from) = 0;
+    /// Maps a part of a region, readable and writable. Error EINVAL: the device does not offer
+    /// that part; others: errno of mmap.
+    virtual Result<Mapping> map(std::uint32_t region, std::uint64_t offset, std::uint64_t size) = 0;
+    /// VFIO_DEVICE_RESET. Error: errno.
+    virtual Result<void> reset() = 0;
+    /// VFIO_DEVICE_FEATURE_DMA_BUF of a whole region, mapped into an IOAS where there is one.
+    /// Error ENOTSUP: neither is offered here; others: it is offered and does not work.
+    virtual Result<void> map_dma_buf(std::uint32_t region, std::uint64_t size) = 0;
+};
+
+/// Opens the device behind a vfio-user socket. Error: errno and text.
+Result<std::unique_ptr<Target>> open_vfio_user(const std::string &socket);
+
+} // namespace model::conformance

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "device/config.h"
+
+#include "cxl/hdm_decoder.h"
+
+#include <bit>
+#include <cerrno>
+#include <fmt/format.h>
+
+namespace model::device {
+
+namespace {
+
+Result<void> check_units(const char *option, std::uint64_t size) {
+    if (size == 0 || size % cxl::hdm::Unit != 0 || size > MaxHdmSize) {
+        return fail(EINVAL, fmt::format("{} {}: must be a multiple of 256M from 256M to {}", option,
+                                        format_size(size), format_size(MaxHdmSize)));
+    }
+    return {};
+}
+
+} // namespace
+
+Result<Config> validate(Config config, bool hdm_size_given, bool decoder_size_given) {
+    if (!cxl::hdm::is_count(config.decoders)) {
+        return fail(EINVAL, fmt::format("--decoders {}: a CXL device can have 1, 2, 4, 6, 8 or 10",
+                                        config.decoders));
+    }
+    if (decoder_size_given) {
+        if (const auto ok = check_units("--decoder-size", config.decoder_size); !ok) {
+            return tl::unexpected(ok.error());
+        }
+        const std::uint64_t together = config.decoder_size * config.decoders;
+        if (hdm_size_given && config.hdm_size != together) {
+            return fail(EINVAL,
+                        fmt::format("--hdm-size {}: {} decoders of --decoder-size {} make {}; give "
+                                    "one of the two options, or sizes that agree",
+                                    format_size(config.hdm_size), config.decoders,
+                                    format_size(config.decoder_size), format_size(together)));
+        }
+        config.hdm_size = together;
+    } else if (!hdm_size_given && config.hdm_size < config.decoders * cxl::hdm::Unit) {
+        config.hdm_size = config.decoders * cxl::hdm::Unit;
+    }
+    if (const auto ok = check_units("--hdm-size", config.hdm_size); !ok) {
+        return tl::unexpected(ok.error());
+    }
+    if (!decoder_size_given) {
+        config.decoder_size = config.hdm_size / config.decoders;
+        if (config.decoder_size % cxl::hdm::Unit != 0) {
+            return fail(EINVAL,
+                        fmt::format("--hdm-size {}: must divide into {} decoders (--decoders)"
+                                    " of a multiple of 256M each",
+                                    format_size(config.hdm_size), config.decoders));
+        }
+    }
+    if (!std::has_single_bit(config.bar_size) || config.bar_size < MinBarSize ||
+        config.bar_size > MaxBarSize) {
+        return fail(EINVAL, fmt::format("--bar-size {}: must be a power of two from {} to {}",
+                                        format_size(config.bar_size), format_size(MinBarSize),
+                                        format_size(MaxBarSize)));
+    }
+    if (config.page_size != 4 * KiB && config.page_size != 64 * KiB) {
+        return fail(EINVAL, fmt::format("--page-size {}: must be 4K or 64K",
+                                        format_size(config.page_size)));
+    }
+    if (config.host_base == 0 || config.host_base % cxl::hdm::Unit != 0 ||
+        config.host_base > MaxAddress - config.hdm_size) {
+        return fail(EINVAL,
+                    fmt::format("--host-base {:#x}: must be a multiple of 256M, not 0, with "
+                                "{} of memory ending below {:#x}",
+                                config.host_base, format_size(config.hdm_size), MaxAddress));
+    }
+    return config;
+}
+
+} // namespace model::device

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What a model device is made of: the command line's options, and the lies told about them.
+#pragma once
+
+#include "base/result.h"
+#include "base/size.h"
+
+#include <cstdint>
+#include <string>
+
+namespace model::device {
+
+enum class ContractKind { Live, Shadow };
+
+struct Config {
+    std::uint64_t hdm_size = 256 * MiB; ///< device memory, all decoders together
+    ContractKind contract = ContractKind::Live;
+    std::uint16_t vendor_id = 0x1234;
+    std::uint16_t device_id = 0xc2a1;
+    std::uint64_t bar_size = 1 * MiB;
+    unsigned decoders = 1;
+    std::uint64_t decoder_size = 0; ///< of each; 0: hdm_size / decoders
+    bool uncommitted = false;       ///< firmware left the decoders alone
+    std::uint64_t page_size = 4 * KiB;
+    std::uint64_t host_base = 0x424240000000; ///< where the host decodes the memory
+    bool cache = true;                        ///< CXL.cache capable, as Type-2 devices are
+};
+
+/// The fixed parts of the device's layout.
+inline constexpr std::uint32_t ClassCode = 0x120000; ///< processing accelerator
+inline constexpr unsigned ComponentBar = 0;
+inline constexpr std::uint64_t ComponentOffset = 0x10000;
+inline constexpr unsigned EngineBar = 2;
+inline constexpr std::uint64_t EngineBarSize = 64 * KiB;
+inline constexpr std::uint16_t MsixVectors = 8;
+inline constexpr std::uint32_t MsixTableOffset = 0;
+inline constexpr std::uint32_t MsixPbaOffset = 0x8000;
+inline constexpr std::uint64_t MinBarSize = 256 * KiB;
+inline constexpr std::uint64_t MaxBarSize = 1ULL << 40;
+inline constexpr std::uint64_t MaxHdmSize = 1ULL << 46;
+inline constexpr std::uint64_t MaxAddress = 1ULL << 52; ///< host physical addresses end here
+
+/// Checks the options against each other and fills in decoder_size and hdm_size where one follows
+/// from the other. Error EINVAL: text names option, value and what is allowed.
+Result<Config> validate(Config config, bool hdm_size_given, bool decoder_size_given);
+
+} // namespace model::device

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The DMA engine as a guest's driver programs it.
+#include "device/dma_engine.h"
+#include "tests/harness.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <sys/eventfd.h>
+
+namespace model::test {
+namespace {
+
+namespace engine = device::engine;
+namespace reg = device::engine::reg;
+using engine::Descriptor;
+using engine::Status;
+
+constexpr std::uint32_t EngineRegion = 2;
+constexpr std::uint64_t Ring = 0x10000000; // IOVA
+constexpr std::uint64_t Data = 0x20000000;
+constexpr std::uint64_t Remote = 0x40000000; // reached by messages
+constexpr std::uint32_t RingSize = 8;
+
+class Engine : public ::testing::Test {
+  protected:
+    void SetUp() override {
+        ring_fd = value_of(make_memfd("ring", 64 * KiB));
+        data_fd = value_of(make_memfd("data", 8 * MiB));
+        ring = value_of(Mapping::map(ring_fd.get(), 0, 64 * KiB, true, true));
+        data = value_of(Mapping::map(data_fd.get(), 0, 8 * MiB, true, true));
+        EXPECT_EQ(code_of(harness.client->map_dma(Ring, 64 * KiB, 0, ring_fd.get())), 0);
+        EXPECT_EQ(code_of(harness.client->map_dma(Data, 8 * MiB, 0, data_fd.get())), 0);
+        EXPECT_EQ(harness.write(7, 4, std::uint16_t{6}), 0); // memory, bus master
+        start(Ring, RingSize);
+    }
+
+    void put(std::uint32_t at, std::uint32_t value) {
+        EXPECT_EQ(harness.write(EngineRegion, engine::Offset + at, value), 0);
+        run();
+    }
+    std::uint32_t get(std::uint32_t at) {
+        return harness.read32(EngineRegion, engine::Offset + at);
+    }
+    void run() { harness.progress(std::chrono::steady_clock::now() + std::chrono::seconds(1)); }
+    void start(std::uint64_t base, std::uint32_t size) {
+        EXPECT_EQ(harness.write(EngineRegion, engine::Offset + reg::RingBase, base), 0);
+        put(reg::RingSize, size);
+        put(reg::Control, engine::ControlEnable);
+    }
+    void describe(std::uint32_t index, const Descriptor &descriptor) {
+        store(ring.bytes(), sizeof(Descriptor) * index, descriptor);
+    }
+    Descriptor descriptor(std::uint32_t index) {
+        return load<Descriptor>(ring.bytes(), sizeof(Descriptor) * index);
+    }
+    Status status(std::uint32_t index) { return static_cast<Status>(descriptor(index).status); }
+    /// One descriptor at index 0, run; its status.
+    Status one(const Descriptor &what) {
+        put(reg::Control, 0);
+        put(reg::Control, engine::ControlEnable);
+        describe(0, what);
+        put(reg::Tail, 1);
+        return status(0);
+    }
+    void fill(std::uint64_t offset, std::uint64_t count, unsigned seed) {
+        for (std::uint64_t i = 0; i < count; ++i) {
+            data.bytes()[offset + i] = pattern(i, seed);
+        }
+    }
+    static std::byte pattern(std::uint64_t i, unsigned seed) {
+        return static_cast<std::byte>(i * 31 + i / 251 + seed);
+    }
+    /// The device has done nothing but write back.
+    void expect_untouched() {
+        EXPECT_EQ(harness.control("peek 0 16"), std::string(32, '0'));
+        EXPECT_TRUE(std::all_of(data.bytes().begin(), data.bytes().end(),
+                                [](std::byte b) { return b == std::byte{0}; }));
+    }
+
+    Harness harness;
+    UniqueFd ring_fd;
+    UniqueFd data_fd;
+    Mapping ring;
+    Mapping data;
+};
+
+TEST_F(Engine, TellsWhatItIs) {
+    EXPECT_EQ(get(reg::Id), engine::IdValue);
+    EXPECT_EQ(get(reg::Version), 1U);
+    EXPECT_EQ(get(reg::Capabilities), 8U | 12U << 8);
+    EXPECT_EQ(get(reg::MemorySize), 256 * MiB);
+    EXPECT_EQ(get(reg::Status), 0U);
+}
+
+TEST_F(Engine, CopiesBothWaysAndInRam) {
+    constexpr std::uint64_t Length = 3 * MiB + 17; // several steps, none of them round
+    fill(0, Length, 1);
+    describe(0, {1, 0, Data, 0x1003, Length, {}, 0, 0, 0});
+    describe(1, {2, 0, 0x1003, Data + 4 * MiB, Length, {}, 0, 0, 0});
+    put(reg::Tail, 2);
+    EXPECT_EQ(status(0), Status::Done);
+    EXPECT_EQ(status(1), Status::Done);
+    EXPECT_EQ(descriptor(1).bytes, Length);
+    EXPECT_EQ(get(reg::Head), 2U);
+    EXPECT_EQ(get(reg::Completed), 2U);
+    EXPECT_EQ(get(reg::Status), 0U);
+    for (std::uint64_t i = 0; i < Length; ++i) {
+        ASSERT_EQ(data.bytes()[4 * MiB + i], pattern(i, 1)) << i;
+    }
+    EXPECT_EQ(data.bytes()[4 * MiB + Length], std::byte{0});
+    fill(0, 64, 9);
+    describe(2, {3, 0, Data, Data + 1 * MiB, 64, {}, 0, 0, 0});
+    put(reg::Tail, 3);
+    EXPECT_EQ(status(2), Status::Done);
+    EXPECT_EQ(data.bytes()[1 * MiB + 63], pattern(63, 9));
+}
+
+TEST_F(Engine, GoesAroundTheRing) {
+    for (std::uint32_t i = 0; i < 3 * RingSize; ++i) {
+        describe(i % RingSize, {0, 0, 0, 0, 0, {}, 0, 0, 0});
+        put(reg::Tail, (i + 1) % RingSize);
+        ASSERT_EQ(status(i % RingSize), Status::Done);
+    }
+    EXPECT_EQ(get(reg::Completed), 3 * RingSize);
+    EXPECT_EQ(get(reg::Head), 0U);
+}
+
+TEST_F(Engine, RaisesTheVectorThatTheDescriptorNames) {
+    const UniqueFd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    const int one_fd = event.get();
+    EXPECT_EQ(code_of(harness.client->set_irqs(
+                  {0, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+                   VFIO_PCI_MSIX_IRQ_INDEX, 5, 1},
+                  std::span(&one_fd, 1))),
+              0);
+    describe(0, {0, 1 | 5 << 8, 0, 0, 0, {}, 0, 0, 0});
+    describe(1, {0, 5 << 8, 0, 0, 0, {}, 0, 0, 0});
+    put(reg::Tail, 2);
+    std::uint64_t count = 0;
+    ASSERT_EQ(::read(one_fd, &count, sizeof(count)), static_cast<ssize_t>(sizeof(count)));
+    EXPECT_EQ(count, 1U) << "only where the flag asks for it";
+}
+
+TEST_F(Engine, BadDescriptorsSaySoAndTouchNothing) {
+    EXPECT_EQ(one({4, 0, Data, 0, 64, {}, 0, 0, 0}), Status::BadOpcode);
+    EXPECT_EQ(one({1, 0, Data, 0, 0, {}, 0, 0, 0}), Status::BadLength);
+    EXPECT_EQ(one({1, 0, Data, 0, engine::MaxLength + 1, {}, 0, 0, 0}), Status::BadLength);
+    EXPECT_EQ(one({1, 2, Data, 0, 64, {}, 0, 0, 0}), Status::BadFlags);
+    EXPECT_EQ(one({1, 1 | 8 << 8, Data, 0, 64, {}, 0, 0, 0}), Status::BadFlags);
+    EXPECT_EQ(one({1, 0, Data, 256 * MiB - 63, 64, {}, 0, 0, 0}), Status::OutsideDevice);
+    EXPECT_EQ(one({2, 0, UINT64_MAX - 8, Data, 64, {}, 0, 0, 0}), Status::OutsideDevice);
+    EXPECT_EQ(one({1, 0, Data + 8 * MiB - 63, 0, 64, {}, 0, 0, 0}), Status::NotMapped);
+    EXPECT_EQ(one({1, 0, UINT64_MAX - 8, 0, 64, {}, 0, 0, 0}), Status::NotMapped);
+    EXPECT_EQ(one({2, 0, 0, 0, 64, {}, 0, 0, 0}), Status::NotMapped);
+    EXPECT_EQ(one({3, 0, Data, Data + 32, 64, {}, 0, 0, 0}), Status::Overlap);
+    EXPECT_EQ(get(reg::Failed), 11U);
+    EXPECT_EQ(get(reg::Completed), 0U);
+    EXPECT_EQ(get(reg::Status), 0U) << "the engine goes on";
+    expect_untouched();
+}
+
+TEST_F(Engine, ReadOnlyMappingsAreNotWritten) {
+    const UniqueFd file = value_of(make_memfd("rom", 4 * KiB));
+    EXPECT_EQ(code_of(harness.client->map_dma(0x50000000, 4 * KiB, 0, file.get(), 1)), 0);
+    EXPECT_EQ(one({2, 0, 0, 0x50000000, 64, {}, 0, 0, 0}), Status::NotMapped);
+    EXPECT_EQ(one({1, 0, 0x50000000, 0, 64, {}, 0, 0, 0}), Status::Done);
+}
+
+TEST_F(Engine, UnmappedMemoryIsNotReachedAnyLonger) {
+    EXPECT_EQ(one({1, 0, Data, 0, 64, {}, 0, 0, 0}), Status::Done);
+    EXPECT_EQ(value_of(harness.client->unmap_dma(Data, 8 * MiB)), 8 * MiB);
+    EXPECT_EQ(one({1, 0, Data, 0, 64, {}, 0, 0, 0}), Status::NotMapped);
+}
+
+TEST_F(Engine, HaltsOnABadRing) {
+    const auto bad = [&](std::uint64_t base, std::uint32_t size) {
+        put(reg::Control, 0);
+        start(base, size);
+        EXPECT_EQ(get(reg::Status), engine::StatusHalted);
+        return get(reg::Error);
+    };
+    EXPECT_EQ(bad(Ring + 8, 8), 1U);
+    EXPECT_EQ(bad(Ring, 0), 1U);
+    EXPECT_EQ(bad(Ring, 1), 1U);
+    EXPECT_EQ(bad(Ring, 3), 1U);
+    EXPECT_EQ(bad(Ring, 8192), 1U);
+    EXPECT_EQ(bad(UINT64_MAX - 63, 8), 1U);
+}
+
+TEST_F(Engine, HaltsOnABadTailOrARingThatIsNotMapped) {
+    put(reg::ErrorVector, 7);
+    put(reg::Tail, RingSize);
+    EXPECT_EQ(get(reg::Error), 2U);
+    EXPECT_EQ(harness.device->interrupts().fired(7), 1U);
+    put(reg::Control, 0);
+    start(0x70000000, 8);
+    put(reg::Tail, 1);
+    EXPECT_EQ(get(reg::Error), 3U);
+    EXPECT_EQ(get(reg::Status), engine::StatusHalted);
+    put(reg::Control, engine::ControlReset);
+    EXPECT_EQ(get(reg::Error), 0U);
+    EXPECT_EQ(get(reg::Control), 0U);
+    EXPECT_EQ(get(reg::ErrorVector), 0xffU);
+    start(Ring, 8);
+    EXPECT_EQ(one({0, 0, 0, 0, 0, {}, 0, 0, 0}), Status::Done) << "works again";
+}
+
+TEST_F(Engine, DoesNothingWithoutBusMastering) {
+    EXPECT_EQ(harness.write(7, 4, std::uint16_t{2}), 0);
+    fill(0, 64, 1);
+    describe(0, {1, 0, Data, 0, 64, {}, 0, 0, 0});
+    put(reg::Tail, 1);
+    EXPECT_EQ(get(reg::Error), 4U);
+    EXPECT_EQ(descriptor(0).status, 0U);
+    EXPECT_EQ(harness.control("peek 0 8"), std::string(16, '0'));
+}
+
+TEST_F(Engine, DeviceResetStopsItAndClearsItsRegisters) {
+    EXPECT_EQ(one({0, 0, 0, 0, 0, {}, 0, 0, 0}), Status::Done);
+    EXPECT_EQ(code_of(harness.client->reset()), 0);
+    EXPECT_EQ(get(reg::Control), 0U);
+    EXPECT_EQ(get(reg::RingSize), 0U);
+    EXPECT_EQ(get(reg::Completed), 0U);
+    describe(0, {0, 0, 0, 0, 0, {}, 0, 0, 0});
+    put(reg::Tail, 1);
+    EXPECT_EQ(descriptor(0).status, 0U) << "not enabled";
+}
+
+TEST_F(Engine, ReachesMemoryWithoutAFileByMessages) {
+    Bytes far(2 * MiB);
+    for (std::size_t i = 0; i < far.size(); ++i) {
+        far[i] = pattern(i, 3);
+    }
+    harness.client->set_dma_handler([&](std::uint64_t address, ByteSpan bytes, bool write) {
+        if (address < Remote || !fits(address - Remote, bytes.size(), far.size())) {
+            return EFAULT;
+        }
+        const auto at = far.begin() + static_cast<std::ptrdiff_t>(address - Remote);
+        if (write) {
+            std::copy(bytes.begin(), bytes.end(), at);
+        } else {
+            std::copy_n(at, bytes.size(), bytes.begin());
+        }
+        return 0;
+    });
+    EXPECT_EQ(code_of(harness.client->map_dma(Remote, far.size(), 0, -1)), 0);
+    describe(0, {1, 0, Remote, 0, 1 * MiB + 5, {}, 0, 0, 0});
+    describe(1, {2, 0, 0, Remote + 1 * MiB + 5, 1000, {}, 0, 0, 0});
+    put(reg::Tail, 2);
+    ASSERT_TRUE(harness.client->serve([&] { return descriptor(1).status != 0; }).has_value());
+    EXPECT_EQ(status(0), Status::Done);
+    EXPECT_EQ(status(1), Status::Done);
+    EXPECT_EQ(harness.control("peek 0x100000 1"), format_hex(std::array{pattern(1 * MiB, 3)}));
+    for (std::size_t i = 0; i < 1000; ++i) {
+        ASSERT_EQ(far[1 * MiB + 5 + i], pattern(i, 3)) << i;
+    }
+    // A refusal of the client fails the descriptor, not the device.
+    harness.client->set_dma_handler([](auto, auto, auto) { return EACCES; });
+    describe(2, {1, 0, Remote, 0, 64, {}, 0, 0, 0});
+    put(reg::Tail, 3);
+    ASSERT_TRUE(harness.client->serve([&] { return descriptor(2).status != 0; }).has_value());
+    EXPECT_EQ(status(2), Status::NotMapped);
+}
+
+TEST_F(Engine, ResetWhileTheClientIsAskedLeavesNothingBehind) {
+    EXPECT_EQ(code_of(harness.client->map_dma(Remote, 1 * MiB, 0, -1)), 0);
+    describe(0, {1, 0, Remote, 0, 64, {}, 0, 0, 0});
+    put(reg::Tail, 1); // the question is on its way, nobody has answered
+    bool asked = false;
+    harness.client->set_dma_handler([&](auto, ByteSpan bytes, auto) {
+        asked = true;
+        std::fill(bytes.begin(), bytes.end(), std::byte{0xee});
+        return 0;
+    });
+    EXPECT_EQ(code_of(harness.client->reset()), 0); // the answer comes after the reset
+    run();
+    EXPECT_TRUE(asked);
+    EXPECT_EQ(get(reg::Status), 0U);
+    EXPECT_EQ(descriptor(0).status, 0U);
+    EXPECT_EQ(harness.control("peek 0 4"), "00000000");
+}
+
+} // namespace
+} // namespace model::test

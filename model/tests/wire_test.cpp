@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Messages as a hostile client would send them. Each negative test ends by showing that the
+// connection and the device are as before.
+#include "tests/harness.h"
+
+#include <sys/eventfd.h>
+
+namespace model::test {
+namespace {
+
+using namespace vfio_user;
+
+class Wire : public ::testing::Test {
+  protected:
+    Harness harness;
+
+    Bytes message(std::uint16_t command, std::uint32_t size, std::uint32_t flags, ByteView body) {
+        Bytes bytes;
+        append(bytes, Header{7, command, size, flags, 0});
+        bytes.insert(bytes.end(), body.begin(), body.end());
+        return bytes;
+    }
+    Bytes message(Command command, ByteView body, std::uint32_t flags = 0) {
+        return message(static_cast<std::uint16_t>(command),
+                       static_cast<std::uint32_t>(sizeof(Header) + body.size()), flags, body);
+    }
+    /// errno of the reply to raw bytes; -1 when the connection ended without one.
+    int raw(const Bytes &bytes, std::span<const int> fds = {}) {
+        EXPECT_TRUE(harness.client->send_raw(bytes, fds).has_value());
+        const auto reply = harness.client->receive();
+        if (!reply) {
+            return -1;
+        }
+        EXPECT_EQ(reply->header.id, 7);
+        EXPECT_EQ(reply->header.flags & TypeMask, TypeReply);
+        if ((reply->header.flags & FlagError) != 0) {
+            EXPECT_NE(reply->header.error, 0U) << "a refusal without a reason";
+            EXPECT_TRUE(reply->body.empty());
+        }
+        return static_cast<int>(reply->header.error);
+    }
+    void expect_alive() {
+        EXPECT_EQ(harness.read32(7, 0), 0xc2a11234U);
+        EXPECT_EQ(harness.control("maps"), "[]");
+        EXPECT_EQ(harness.device->counters().device_resets, 0U);
+    }
+};
+
+TEST_F(Wire, VersionReplyHoldsOnlyWhatWasProposedAndIsNotLonger) {
+    Harness fresh(valid(), false);
+    Bytes body;
+    append(body, Version{0, 0});
+    const std::string_view caps = R"({"capabilities":{"max_msg_fds":16,"migration":{}}})";
+    for (const char c : caps) {
+        body.push_back(static_cast<std::byte>(c));
+    }
+    body.push_back(std::byte{0});
+    const auto reply = value_of(fresh.client->call(Command::Version, body));
+    EXPECT_LE(reply.body.size(), body.size());
+    const std::string text(reinterpret_cast<const char *>(reply.body.data()) + sizeof(Version));
+    EXPECT_EQ(text, R"({"capabilities":{"max_msg_fds":16}})");
+}
+
+TEST_F(Wire, FirstCommandMustBeVersion) {
+    Harness fresh(valid(), false);
+    EXPECT_EQ(code_of(fresh.client->device_info()), EPROTO);
+    EXPECT_FALSE(fresh.device->is_open());
+    EXPECT_TRUE(fresh.client->negotiate().has_value());
+    EXPECT_TRUE(fresh.device->is_open());
+}
+
+TEST_F(Wire, VersionTwiceIsRefusedAndEndsTheConnection) {
+    EXPECT_EQ(code_of(harness.client->negotiate()), EINVAL);
+    EXPECT_EQ(code_of(harness.client->device_info()), EPIPE);
+    EXPECT_FALSE(harness.device->is_open());
+}
+
+TEST_F(Wire, BadVersionsAndBadJsonAreRefused) {
+    const auto code = [](std::uint16_t major, std::string_view text, bool nul) {
+        Harness fresh(valid(), false);
+        Bytes body;
+        append(body, Version{major, 0});
+        for (const char c : text) {
+            body.push_back(static_cast<std::byte>(c));
+        }
+        if (nul) {
+            body.push_back(std::byte{0});
+        }
+        const int result = code_of(fresh.client->call(Command::Version, body));
+        EXPECT_EQ(fresh.device->is_open(), result == 0);
+        return result;
+    };
+    EXPECT_EQ(code(1, "{}", true), ENOTSUP);
+    EXPECT_EQ(code(0, "{}", false), EINVAL);
+    EXPECT_EQ(code(0, "{", true), EINVAL);
+    EXPECT_EQ(code(0, "[]", true), EINVAL);
+    EXPECT_EQ(code(0, R"({"capabilities":3})", true), EINVAL);
+    EXPECT_EQ(code(0, R"({"capabilities":{"max_data_xfer_size":-1}})", true), EINVAL);
+    EXPECT_EQ(code(0, std::string(100, '['), true), EINVAL);
+    EXPECT_EQ(code(0, std::string(5000, ' '), true), EINVAL);
+    EXPECT_EQ(code(0, "{}", true), 0);
+    EXPECT_EQ(code(0, "", false), 0);
+}
+
+TEST_F(Wire, HeaderSizesOutOfBoundsEndTheConnectionWithAReason) {
+    for (const std::uint32_t size : {0U, 8U, 15U, MaxMessage + 1, 0xffffffffU}) {
+        Harness fresh;
+        Bytes bytes = message(4, size, 0, {});
+        ASSERT_TRUE(fresh.client->send_raw(bytes).has_value());
+        const auto reply = value_of(fresh.client->receive());
+        EXPECT_EQ(reply.header.error, static_cast<std::uint32_t>(EMSGSIZE)) << size;
+        EXPECT_EQ(code_of(fresh.client->receive()), ECONNRESET) << size;
+        EXPECT_FALSE(fresh.device->is_open());
+    }
+}
+
+TEST_F(Wire, UnknownCommandsAndTypesAreRefusedAndTheStreamKeepsStep) {
+    const Bytes body(100);
+    EXPECT_EQ(raw(message(static_cast<Command>(0), body)), ENOSYS);
+    EXPECT_EQ(raw(message(static_cast<Command>(19), body)), ENOSYS);
+    EXPECT_EQ(raw(message(static_cast<Command>(0xffff), body)), ENOSYS);
+    EXPECT_EQ(raw(message(Command::DmaRead, body)), EINVAL);
+    EXPECT_EQ(raw(message(Command::DirtyPages, body)), ENOTSUP);
+    EXPECT_EQ(raw(message(Command::DeviceGetRegionIoFds, body)), ENOTSUP);
+    EXPECT_EQ(raw(message(Command::DeviceGetInfo, body, 0x7)), EINVAL);
+    expect_alive();
+}
+
+TEST_F(Wire, BodiesOfTheWrongSizeAreRefused) {
+    for (const auto command :
+         {Command::DmaMap, Command::DmaUnmap, Command::DeviceGetInfo, Command::DeviceGetRegionInfo,
+          Command::DeviceGetIrqInfo, Command::DeviceSetIrqs, Command::RegionRead,
+          Command::RegionWrite, Command::RegionWriteMulti}) {
+        EXPECT_EQ(raw(message(command, Bytes(7))), EINVAL) << static_cast<int>(command);
+    }
+    EXPECT_EQ(raw(message(Command::DeviceReset, Bytes(4))), EINVAL);
+    EXPECT_EQ(raw(message(Command::DmaMap, Bytes(33))), EINVAL);
+    expect_alive();
+}
+
+TEST_F(Wire, DescriptorsOnTheWrongMessageAreRefusedAndClosed) {
+    const UniqueFd fd(eventfd(0, EFD_CLOEXEC));
+    const int one = fd.get();
+    EXPECT_EQ(raw(message(Command::DeviceReset, {}), std::span(&one, 1)), EINVAL);
+    const DmaMap map = {sizeof(DmaMap), 3, 0, 0x1000, 0x1000};
+    const std::array<int, 2> two = {one, one};
+    EXPECT_EQ(raw(message(Command::DmaMap, std::as_bytes(std::span(&map, 1))), two), EINVAL);
+    expect_alive();
+}
+
+TEST_F(Wire, NoReplyMeansNoReplyEvenToAnError) {
+    const RegionAccess access = {0, 99, 4};
+    Bytes body;
+    append(body, access);
+    append(body, std::uint32_t{0});
+    ASSERT_TRUE(harness.client->send_raw(message(Command::RegionWrite, body, FlagNoReply)));
+    expect_alive(); // the next reply is that of the next command
+    EXPECT_NE(harness.control("log").find("\"error\":22"), std::string::npos);
+}
+
+TEST_F(Wire, SlowSenderIsAssembledByteByByte) {
+    harness.server_end->set_chunk(1);
+    expect_alive();
+}
+
+TEST_F(Wire, ArgszTooSmallForCapabilitiesYieldsTheStructureAlone) {
+    RegionInfo request = {};
+    request.argsz = sizeof(RegionInfo);
+    request.index = 9;
+    auto reply = value_of(
+        harness.client->call(Command::DeviceGetRegionInfo, std::as_bytes(std::span(&request, 1))));
+    EXPECT_EQ(reply.body.size(), sizeof(RegionInfo));
+    const auto info = load<RegionInfo>(reply.body);
+    EXPECT_EQ(info.argsz, 48U);
+    EXPECT_EQ(info.flags & VFIO_REGION_INFO_FLAG_CAPS, 0U);
+    EXPECT_EQ(info.cap_offset, 0U);
+
+    request.argsz = sizeof(RegionInfo) - 1;
+    EXPECT_EQ(code_of(harness.client->call(Command::DeviceGetRegionInfo,
+                                           std::as_bytes(std::span(&request, 1)))),
+              EINVAL);
+}
+
+TEST_F(Wire, RegionAccessOutOfBoundsIsRefused) {
+    EXPECT_EQ(harness.read_code(7, 4096, 1), EINVAL);
+    EXPECT_EQ(harness.read_code(7, UINT64_MAX, 4), EINVAL);
+    EXPECT_EQ(harness.read_code(1, 0, 4), EINVAL);
+    EXPECT_EQ(harness.read_code(99, 0, 4), EINVAL);
+    EXPECT_EQ(harness.read_code(9, 256 * MiB - 2, 4), EINVAL);
+    const RegionAccess nothing = {0, 7, 0};
+    EXPECT_EQ(
+        code_of(harness.client->call(Command::RegionRead, std::as_bytes(std::span(&nothing, 1)))),
+        EINVAL);
+    const RegionAccess huge = {0, 9, MaxTransfer + 1};
+    EXPECT_EQ(
+        code_of(harness.client->call(Command::RegionRead, std::as_bytes(std::span(&huge, 1)))),
+        EINVAL);
+    expect_alive();
+}
+
+TEST_F(Wire, WriteMultiDoesEveryWriteAndRefusesBadCounts) {
+    Bytes body;
+    append(body, std::uint64_t{2});
+    append(body, MultiWrite{0x20, 9, 4, {1, 2, 3, 4}});
+    append(body, MultiWrite{0x28, 9, 8, {5, 6, 7, 8, 9, 10, 11, 12}});
+    EXPECT_EQ(code_of(harness.client->call(Command::RegionWriteMulti, body)), 0);
+    EXPECT_EQ(harness.control("peek 0x20 16"), "010203040000000005060708090a0b0c");
+    Bytes lie;
+    append(lie, std::uint64_t{3});
+    lie.insert(lie.end(), body.begin() + 8, body.end());
+    EXPECT_EQ(code_of(harness.client->call(Command::RegionWriteMulti, lie)), EINVAL);
+    store(ByteSpan(lie), 0, UINT64_MAX / sizeof(MultiWrite));
+    EXPECT_EQ(code_of(harness.client->call(Command::RegionWriteMulti, lie)), EINVAL);
+    Bytes wide;
+    append(wide, std::uint64_t{1});
+    append(wide, MultiWrite{0x20, 9, 9, {}});
+    EXPECT_EQ(code_of(harness.client->call(Command::RegionWriteMulti, wide)), EINVAL);
+    EXPECT_EQ(harness.control("peek 0x20 4"), "01020304");
+}
+
+TEST_F(Wire, DmaMapRefusesWhatCannotBe) {
+    const UniqueFd file = value_of(make_memfd("ram", 64 * KiB));
+    auto &client = *harness.client;
+    EXPECT_EQ(code_of(client.map_dma(0x1000, 0, 0, file.get())), EINVAL);
+    EXPECT_EQ(code_of(client.map_dma(0x1001, 0x1000, 0, file.get())), EINVAL);
+    EXPECT_EQ(code_of(client.map_dma(0x1000, 0x1001, 0, file.get())), EINVAL);
+    EXPECT_EQ(code_of(client.map_dma(0x1000, 0x1000, 1, file.get())), EINVAL);
+    EXPECT_EQ(code_of(client.map_dma(0x1000, 0x1000, 0, file.get(), 0)), EINVAL);
+    EXPECT_EQ(code_of(client.map_dma(0x1000, 0x1000, 0, file.get(), 7)), EINVAL);
+    EXPECT_EQ(code_of(client.map_dma(UINT64_MAX - 0xfff, 0x2000, 0, file.get())), EINVAL);
+    EXPECT_EQ(code_of(client.map_dma(0x1000, 128 * KiB, 0, file.get())), EINVAL)
+        << "the file is shorter";
+    expect_alive();
+}
+
+TEST_F(Wire, DmaMapsDoNotOverlapAndUnmapsAreExact) {
+    const UniqueFd file = value_of(make_memfd("ram", 64 * KiB));
+    auto &client = *harness.client;
+    EXPECT_EQ(code_of(client.map_dma(0x10000, 0x4000, 0, file.get())), 0);
+    EXPECT_EQ(code_of(client.map_dma(0x20000, 0x4000, 0, -1)), 0);
+    EXPECT_EQ(code_of(client.map_dma(0x10000, 0x4000, 0, file.get())), EEXIST);
+    EXPECT_EQ(code_of(client.map_dma(0xf000, 0x2000, 0, file.get())), EEXIST);
+    EXPECT_EQ(code_of(client.map_dma(0x13000, 0x2000, 0, file.get())), EEXIST);
+    EXPECT_EQ(
+        harness.control("maps"),
+        R"([{"iova":65536,"size":16384,"offset":0,"readable":true,"writable":true,"fd":true},)"
+        R"({"iova":131072,"size":16384,"offset":0,"readable":true,"writable":true,"fd":false}])");
+    EXPECT_EQ(code_of(client.unmap_dma(0x10000, 0x2000)), EINVAL) << "would cut a mapping";
+    EXPECT_EQ(code_of(client.unmap_dma(0x12000, 0x2000)), EINVAL) << "would cut a mapping";
+    EXPECT_EQ(value_of(client.unmap_dma(0x10000, 0x4000)), 0x4000U);
+    EXPECT_EQ(value_of(client.unmap_dma(0x10000, 0x4000)), 0U) << "nothing was there";
+    EXPECT_EQ(code_of(client.unmap_dma(0x1000, 0x1000, VFIO_DMA_UNMAP_FLAG_ALL)), EINVAL);
+    EXPECT_EQ(value_of(client.unmap_dma(0, 0, VFIO_DMA_UNMAP_FLAG_ALL)), 0x4000U);
+    expect_alive();
+}
+
+TEST_F(Wire, SetIrqsArmsFiresAndDisarms) {
+    const UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    const int one = fd.get();
+    auto &client = *harness.client;
+    const std::uint32_t arm = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+    const std::uint32_t fire = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
+    const auto msix = std::uint32_t{VFIO_PCI_MSIX_IRQ_INDEX};
+    const auto count = [&] {
+        std::uint64_t fired = 0;
+        return ::read(one, &fired, sizeof(fired)) == sizeof(fired) ? fired : 0;
+    };
+    EXPECT_EQ(value_of(client.irq(VFIO_PCI_MSIX_IRQ_INDEX)).count, 8U);
+    EXPECT_EQ(code_of(client.irq(5)), EINVAL);
+    EXPECT_EQ(code_of(client.set_irqs({0, arm, msix, 3, 1}, std::span(&one, 1))), 0);
+    EXPECT_EQ(harness.control("irq 3"), "ok");
+    EXPECT_EQ(count(), 1U);
+    EXPECT_EQ(code_of(client.set_irqs({0, fire, msix, 3, 1}, {})), 0);
+    EXPECT_EQ(count(), 1U);
+    const std::array<std::byte, 2> only_second = {std::byte{0}, std::byte{1}};
+    EXPECT_EQ(code_of(client.set_irqs(
+                  {0, VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_TRIGGER, msix, 2, 2}, {},
+                  only_second)),
+              0);
+    EXPECT_EQ(count(), 1U);
+    EXPECT_EQ(code_of(client.set_irqs({0, fire, msix, 0, 0}, {})), 0) << "disarms the index";
+    EXPECT_EQ(harness.control("irq 3"), "ok");
+    EXPECT_EQ(count(), 0U);
+    EXPECT_EQ(harness.device->interrupts().pending(), 1U << 3) << "pending until armed again";
+    EXPECT_EQ(code_of(client.set_irqs({0, arm, msix, 3, 1}, std::span(&one, 1))), 0);
+    EXPECT_EQ(count(), 1U);
+}
+
+TEST_F(Wire, SetIrqsRefusesWhatDoesNotFit) {
+    const UniqueFd fd(eventfd(0, EFD_CLOEXEC));
+    const std::array<int, 2> two = {fd.get(), fd.get()};
+    auto &client = *harness.client;
+    const std::uint32_t arm = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+    EXPECT_EQ(code_of(client.set_irqs({0, arm, 2, 7, 2}, two)), EINVAL) << "past the end";
+    EXPECT_EQ(code_of(client.set_irqs({0, arm, 2, UINT32_MAX, 2}, two)), EINVAL);
+    EXPECT_EQ(code_of(client.set_irqs({0, arm, 5, 0, 2}, two)), EINVAL) << "no such index";
+    EXPECT_EQ(code_of(client.set_irqs({0, arm, 2, 0, 3}, two)), EINVAL) << "count and fds differ";
+    EXPECT_EQ(code_of(client.set_irqs({0, 0, 2, 0, 1}, {})), EINVAL) << "no action";
+    EXPECT_EQ(code_of(client.set_irqs({0, arm | 1, 2, 0, 2}, two)), EINVAL) << "two data types";
+    EXPECT_EQ(code_of(client.set_irqs(
+                  {0, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_MASK, 2, 0, 1}, {})),
+              ENOTTY);
+    EXPECT_EQ(code_of(client.set_irqs(
+                  {0, VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_TRIGGER, 2, 0, 8}, {})),
+              EINVAL)
+        << "no booleans";
+    EXPECT_EQ(harness.device->interrupts().armed(VFIO_PCI_MSIX_IRQ_INDEX), 0U);
+    expect_alive();
+}
+
+TEST_F(Wire, ClientThatLeavesTakesItsMappingsAndEventfdsAlong) {
+    const UniqueFd file = value_of(make_memfd("ram", 64 * KiB));
+    const UniqueFd fd(eventfd(0, EFD_CLOEXEC));
+    const int one = fd.get();
+    EXPECT_EQ(code_of(harness.client->map_dma(0x10000, 0x4000, 0, file.get())), 0);
+    EXPECT_EQ(code_of(harness.client->set_irqs(
+                  {0, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, 2, 0, 1},
+                  std::span(&one, 1))),
+              0);
+    EXPECT_EQ(harness.write(9, 0, 0x11223344U), 0);
+    harness.client.reset();
+    EXPECT_FALSE(harness.connection->pump(std::chrono::steady_clock::now()).has_value());
+    harness.connection.reset();
+    EXPECT_FALSE(harness.device->is_open());
+    EXPECT_EQ(harness.control("maps"), "[]");
+    EXPECT_EQ(harness.device->interrupts().armed(VFIO_PCI_MSIX_IRQ_INDEX), 0U);
+    EXPECT_EQ(harness.control("peek 0 4"), "44332211") << "device state stays";
+}
+
+TEST(Caps, ChainsAreAlignedAndParsedBack) {
+    const std::vector<InfoCap> caps = {{1, 1, Bytes(3, std::byte{5})}, {6, 2, Bytes(16)}};
+    Bytes info(32);
+    const Bytes chain = serialize_caps(caps, 32);
+    info.insert(info.end(), chain.begin(), chain.end());
+    const auto parsed = value_of(parse_caps(info, 32));
+    ASSERT_EQ(parsed.size(), 2U);
+    EXPECT_EQ(parsed[0].id, 1);
+    EXPECT_EQ(parsed[1].id, 6);
+    EXPECT_EQ(parsed[1].version, 2);
+    EXPECT_EQ(parsed[1].body.size(), 16U);
+}
+
+TEST(Caps, LyingChainsAreRefused) {
+    Bytes info(64);
+    EXPECT_EQ(code_of(parse_caps(info, 60)), EPROTO) << "past the end";
+    EXPECT_EQ(code_of(parse_caps(info, 33)), EPROTO) << "unaligned";
+    EXPECT_EQ(code_of(parse_caps(info, 0xffffffff)), EPROTO);
+    store(ByteSpan(info), 32, vfio_info_cap_header{1, 1, 32});
+    EXPECT_EQ(code_of(parse_caps(info, 32)), EPROTO) << "loops";
+}
+
+} // namespace
+} // namespace model::test

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vfio_user/client.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fmt/format.h>
+#include <poll.h>
+#include <string_view>
+
+namespace model::vfio_user {
+
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+constexpr std::uint32_t MaxInfo = 1024 * 1024; // an argsz beyond this is a lie
+
+Result<void> dropped(const Result<Message> &reply) {
+    if (!reply) {
+        return tl::unexpected(reply.error());
+    }
+    return {};
+}
+
+tl::unexpected<Error> too_short(const char *what) {
+    return fail(EPROTO, fmt::format("{}: the reply is too short", what));
+}
+
+} // namespace
+
+Client::Client(std::unique_ptr<Transport> transport, Wait wait)
+    : transport_(std::move(transport)), wait_(std::move(wait)) {
+    if (!wait_) {
+        wait_ = [this](SteadyClock::time_point until) {
+            const auto left =
+                std::chrono::ceil<std::chrono::milliseconds>(until - SteadyClock::now());
+            pollfd fd = {transport_->poll_fd(), POLLIN, 0};
+            return left.count() > 0 && poll(&fd, 1, static_cast<int>(left.count())) > 0;
+        };
+    }
+}
+
+Result<std::unique_ptr<Client>> Client::connect(const std::string &path) {
+    auto fd = connect_unix(path);
+    if (!fd) {
+        return tl::unexpected(fd.error());
+    }
+    auto client = std::make_unique<Client>(std::make_unique<SocketTransport>(std::move(*fd)));
+    if (const auto done = client->negotiate(); !done) {
+        return tl::unexpected(done.error());
+    }
+    return client;
+}
+
+Result<void> Client::send_raw(ByteView bytes, std::span<const int> fds) {
+    while (!bytes.empty()) {
+        const auto put = transport_->send(bytes, fds);
+        if (!put) {
+            return tl::unexpected(put.error());
+        }
+        if (*put != 0) {
+            fds = {};
+        } else if (pollfd fd = {transport_->poll_fd(), POLLOUT, 0};
+                   poll(&fd, 1, static_cast<int>(timeout_.count())) <= 0) {
+            return fail(ETIMEDOUT, "the server does not read");
+        }
+        bytes = bytes.subspan(*put);
+    }
+    return {};
+}
+
+Result<Message> Client::next(SteadyClock::time_point until) {
+    while (true) {
+        auto message = reader_.next(*transport_);
+        if (!message) {
+            return tl::unexpected(message.error());
+        }
+        if (message->has_value()) {
+            return std::move(**message);
+        }
+        if (!wait_(until)) {
+            return fail(ETIMEDOUT, "no answer in time");
+        }
+    }
+}
+
+Result<Message> Client::receive() {
+    return next(SteadyClock::now() + timeout_);
+}
+
+Result<void> Client::answer(Message request) {
+    Header header = request.header;
+    header.flags = TypeReply;
+    const bool write = header.command == static_cast<std::uint16_t>(Command::DmaWrite);
+    const bool known = write || header.command == static_cast<std::uint16_t>(Command::DmaRead);
+    int code = known && dma_ && request.body.size() >= sizeof(DmaAccess) ? 0 : ENOSYS;
+    Bytes body;
+    if (code == 0) {
+        const auto access = load<DmaAccess>(request.body);
+        Bytes data(request.body.begin() + sizeof(DmaAccess), request.body.end());
+        if (!write) {
+            data.resize(access.count);
+        }
+        code = dma_(access.address, data, write);
+        append(body, access);
+        if (!write) {
+            body.insert(body.end(), data.begin(), data.end());
+        }
+    }
+    if (code != 0) {
+        header.flags |= FlagError;
+        header.error = static_cast<std::uint32_t>(code);
+        body.clear();
+    }
+    header.size = static_cast<std::uint32_t>(sizeof(Header) + body.size());
+    Bytes whole;
+    append(whole, header);
+    whole.insert(whole.end(), body.begin(), body.end());
+    return send_raw(whole);
+}
+
+Result<void> Client::serve(const std::function<bool()> &done) {
+    const auto until = SteadyClock::now() + timeout_;
+    while (!done()) {
+        auto message = next(std::min(until, SteadyClock::now() + std::chrono::milliseconds(20)));
+        if (!message && message.error().code != ETIMEDOUT) {
+            return tl::unexpected(message.error());
+        }
+        if (message && (message->header.flags & TypeMask) == TypeCommand) {
+            if (auto answered = answer(std::move(*message)); !answered) {
+                return answered;
+            }
+        }
+        if (SteadyClock::now() > until) {
+            return fail(ETIMEDOUT, "it did not happen in time");
+        }
+    }
+    return {};
+}
+
+Result<Message> Client::call(Command command, ByteView body, std::span<const int> fds,
+                             std::uint32_t extra_flags) {
+    const std::uint16_t id = next_id_++;
+    Bytes whole;
+    append(whole, Header{id, static_cast<std::uint16_t>(command),
+                         static_cast<std::uint32_t>(sizeof(Header) + body.size()),
+                         TypeCommand | extra_flags, 0});
+    whole.insert(whole.end(), body.begin(), body.end());
+    if (const auto sent = send_raw(whole, fds); !sent) {
+        return tl::unexpected(sent.error());
+    }
+    if ((extra_flags & FlagNoReply) != 0) {
+        return Message{};
+    }
+    const auto until = SteadyClock::now() + timeout_;
+    while (true) {
+        auto message = next(until);
+        if (!message) {
+            return message;
+        }
+        if ((message->header.flags & TypeMask) == TypeCommand) {
+            if (const auto answered = answer(std::move(*message)); !answered) {
+                return tl::unexpected(answered.error());
+            }
+            continue;
+        }
+        if (message->header.id != id) {
+            continue;
+        }
+        if ((message->header.flags & FlagError) != 0) {
+            const auto code = static_cast<int>(message->header.error);
+            return fail(code != 0 ? code : EPROTO,
+                        fmt::format("{}: {}", command_name(static_cast<std::uint16_t>(command)),
+                                    std::strerror(code)));
+        }
+        return message;
+    }
+}
+
+Result<void> Client::negotiate() {
+    constexpr std::string_view Caps =
+        R"({"capabilities":{"max_msg_fds":16,"max_data_xfer_size":1048576,"pgsizes":4096,)"
+        R"("max_dma_maps":65535,"write_multiple":true}})";
+    Bytes body;
+    append(body, Version{VersionMajor, VersionMinor});
+    for (const char c : Caps) {
+        body.push_back(static_cast<std::byte>(c));
+    }
+    body.push_back(std::byte{0});
+    return dropped(call(Command::Version, body));
+}
+
+template <typename Info>
+Result<Message> Client::info_call(Command command, Info request, std::uint32_t argsz) {
+    while (true) {
+        request.argsz = argsz;
+        auto reply = call(command, std::as_bytes(std::span(&request, 1)));
+        if (!reply) {
+            return reply;
+        }
+        if (reply->body.size() < sizeof(Info) || reply->body.size() > argsz) {
+            return too_short(command_name(static_cast<std::uint16_t>(command)));
+        }
+        const auto needed = load<std::uint32_t>(reply->body);
+        if (needed <= argsz) {
+            return reply;
+        }
+        if (needed > MaxInfo) {
+            return fail(EPROTO, fmt::format("argsz {} is beyond reason", needed));
+        }
+        argsz = needed;
+    }
+}
+
+Result<ClientDeviceInfo> Client::device_info() {
+    auto reply = info_call(Command::DeviceGetInfo, DeviceInfo{}, sizeof(DeviceInfo));
+    if (!reply) {
+        return tl::unexpected(reply.error());
+    }
+    ClientDeviceInfo device = {load<DeviceInfo>(reply->body), {}};
+    if ((device.info.flags & VFIO_DEVICE_FLAGS_CAPS) != 0) {
+        if (reply->body.size() < sizeof(DeviceInfoWithCaps)) {
+            return too_short("DEVICE_GET_INFO");
+        }
+        auto caps = parse_caps(reply->body, load<DeviceInfoWithCaps>(reply->body).cap_offset);
+        if (!caps) {
+            return tl::unexpected(caps.error());
+        }
+        device.caps = std::move(*caps);
+    }
+    return device;
+}
+
+Result<ClientRegion> Client::region(std::uint32_t index) {
+    RegionInfo request = {};
+    request.index = index;
+    auto reply = info_call(Command::DeviceGetRegionInfo, request, sizeof(RegionInfo));
+    if (!reply) {
+        return tl::unexpected(reply.error());
+    }
+    ClientRegion region;
+    region.info = load<RegionInfo>(reply->body);
+    if ((region.info.flags & VFIO_REGION_INFO_FLAG_CAPS) != 0) {
+        auto caps = parse_caps(reply->body, region.info.cap_offset);
+        if (!caps) {
+            return tl::unexpected(caps.error());
+        }
+        region.caps = std::move(*caps);
+    }
+    if (!reply->fds.empty()) {
+        region.fd = std::move(reply->fds.front());
+    }
+    return region;
+}
+
+Result<IrqInfo> Client::irq(std::uint32_t index) {
+    IrqInfo request = {};
+    request.argsz = sizeof(IrqInfo);
+    request.index = index;
+    auto reply = call(Command::DeviceGetIrqInfo, std::as_bytes(std::span(&request, 1)));
+    if (!reply) {
+        return tl::unexpected(reply.error());
+    }
+    if (reply->body.size() != sizeof(IrqInfo)) {
+        return too_short("DEVICE_GET_IRQ_INFO");
+    }
+    return load<IrqInfo>(reply->body);
+}
+
+Result<void> Client::set_irqs(IrqSet set, std::span<const int> eventfds, ByteView extra) {
+    set.argsz = static_cast<std::uint32_t>(sizeof(IrqSet) + extra.size());
+    Bytes body;
+    append(body, set);
+    body.insert(body.end(), extra.begin(), extra.end());
+    return dropped(call(Command::DeviceSetIrqs, body, eventfds));
+}
+
+Result<std::size_t> Client::read(std::uint32_t region, std::uint64_t offset, ByteSpan into) {
+    const RegionAccess access = {offset, region, static_cast<std::uint32_t>(into.size())};
+    auto reply = call(Command::RegionRead, std::as_bytes(std::span(&access, 1)));
+    if (!reply) {
+        return tl::unexpected(reply.error());
+    }
+    if (reply->body.size() < sizeof(RegionAccess)) {
+        return too_short("REGION_READ");
+    }
+    const std::size_t count = load<RegionAccess>(reply->body).count;
+    if (count > into.size() || reply->body.size() != sizeof(RegionAccess) + count) {
+        return fail(EPROTO, "REGION_READ: count and data do not agree");
+    }
+    std::memcpy(into.data(), reply->body.data() + sizeof(RegionAccess), count);
+    return count;
+}
+
+Result<std::size_t> Client::write(std::uint32_t region, std::uint64_t offset, ByteView from) {
+    Bytes body;
+    append(body, RegionAccess{offset, region, static_cast<std::uint32_t>(from.size())});
+    body.insert(body.end(), from.begin(), from.end());
+    auto reply = call(Command::RegionWrite, body);
+    if (!reply) {
+        return tl::unexpected(reply.error());
+    }
+    if (reply->body.size() != sizeof(RegionAccess)) {
+        return too_short("REGION_WRITE");
+    }
+    return std::size_t{load<RegionAccess>(reply->body).count};
+}
+
+Result<void> Client::map_dma(std::uint64_t iova, std::uint64_t size, std::uint64_t offset, int fd,
+                             std::uint32_t flags) {
+    const DmaMap map = {sizeof(DmaMap), flags, offset, iova, size};
+    return dropped(call(Command::DmaMap, std::as_bytes(std::span(&map, 1)),
+                        fd >= 0 ? std::span<const int>(&fd, 1) : std::span<const int>()));
+}
+
+Result<std::uint64_t> Client::unmap_dma(std::uint64_t iova, std::uint64_t size,
+                                        std::uint32_t flags) {
+    const DmaUnmap unmap = {sizeof(DmaUnmap), flags, iova, size};
+    auto reply = call(Command::DmaUnmap, std::as_bytes(std::span(&unmap, 1)));
+    if (!reply) {
+        return tl::unexpected(reply.error());
+    }
+    if (reply->body.size() != sizeof(DmaUnmap)) {
+        return too_short("DMA_UNMAP");
+    }
+    return load<DmaUnmap>(reply->body).size;
+}
+
+Result<void> Client::reset() {
+    return dropped(call(Command::DeviceReset, {}));
+}
+
+} // namespace model::vfio_user

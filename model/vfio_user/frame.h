@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Takes a byte stream apart into whole messages. Nothing is allocated for a peer beyond MaxMessage.
+#pragma once
+
+#include "base/bytes.h"
+#include "base/fd.h"
+#include "base/result.h"
+#include "vfio_user/protocol.h"
+#include "vfio_user/transport.h"
+
+#include <optional>
+#include <vector>
+
+namespace model::vfio_user {
+
+struct Message {
+    Header header = {};
+    Bytes body; ///< header.size - 16 bytes
+    std::vector<UniqueFd> fds;
+};
+
+/// Reads from a Transport never further than the end of the current message, so that descriptors
+/// are always those of the message being read.
+class FrameReader {
+  public:
+    /// The next whole message, or nothing when the transport has no more bytes now. Error: the
+    /// peer is gone, or the header's size is below 16 or above MaxMessage (EMSGSIZE), after which
+    /// the stream has lost step for good.
+    Result<std::optional<Message>> next(Transport &from);
+
+    /// Header of the message that next() refused, to answer it before hanging up.
+    const Header &header() const { return message_.header; }
+
+  private:
+    Message message_;
+    Bytes head_ = Bytes(sizeof(Header));
+    std::size_t have_ = 0; ///< bytes of header and body taken so far
+};
+
+} // namespace model::vfio_user
