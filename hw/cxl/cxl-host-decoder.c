@@ -1,0 +1,115 @@
+/*
+ * HDM decoders of a CXL host bridge that firmware committed
+ *
+ * Linux assembles a region for an endpoint decoder that it finds committed only
+ * where the decoder of the host bridge above covers the same range.  Whoever
+ * plays firmware for the endpoint has to play it for the bridge as well.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "hw/cxl/cxl.h"
+
+#define DECODER_STRIDE \
+    (R_CXL_HDM_DECODER1_BASE_LO - R_CXL_HDM_DECODER0_BASE_LO)
+
+/* Register @reg of decoder 0, for decoder @n */
+static uint32_t *decoder_reg(uint32_t *regs, unsigned n, unsigned reg)
+{
+    return regs + reg + n * DECODER_STRIDE;
+}
+
+static void decoder_program(CXLHost *host, unsigned n,
+                            const CXLHostFirmwareDecoder *decoder)
+{
+    uint32_t *regs = host->cxl_cstate.crb.cache_mem_registers;
+    uint32_t *mask = host->cxl_cstate.crb.cache_mem_regs_write_mask;
+    uint32_t ctrl = 0, global;
+
+    ctrl = FIELD_DP32(ctrl, CXL_HDM_DECODER0_CTRL, LOCK_ON_COMMIT, 1);
+    ctrl = FIELD_DP32(ctrl, CXL_HDM_DECODER0_CTRL, COMMIT, 1);
+    ctrl = FIELD_DP32(ctrl, CXL_HDM_DECODER0_CTRL, COMMITTED, 1);
+
+    stl_le_p(decoder_reg(regs, n, R_CXL_HDM_DECODER0_BASE_LO),
+             extract64(decoder->base, 0, 32));
+    stl_le_p(decoder_reg(regs, n, R_CXL_HDM_DECODER0_BASE_HI),
+             extract64(decoder->base, 32, 32));
+    stl_le_p(decoder_reg(regs, n, R_CXL_HDM_DECODER0_SIZE_LO),
+             extract64(decoder->size, 0, 32));
+    stl_le_p(decoder_reg(regs, n, R_CXL_HDM_DECODER0_SIZE_HI),
+             extract64(decoder->size, 32, 32));
+    stl_le_p(decoder_reg(regs, n, R_CXL_HDM_DECODER0_TARGET_LIST_LO),
+             decoder->target);
+    stl_le_p(decoder_reg(regs, n, R_CXL_HDM_DECODER0_TARGET_LIST_HI), 0);
+    stl_le_p(decoder_reg(regs, n, R_CXL_HDM_DECODER0_CTRL), ctrl);
+
+    /* CXL r3.1 Section 8.2.4.20.13: locked, so read-only as a whole */
+    memset(decoder_reg(mask, n, R_CXL_HDM_DECODER0_BASE_LO), 0,
+           DECODER_STRIDE * sizeof(*mask));
+
+    global = ldl_le_p(regs + R_CXL_HDM_DECODER_GLOBAL_CONTROL);
+    global = FIELD_DP32(global, CXL_HDM_DECODER_GLOBAL_CONTROL,
+                        HDM_DECODER_ENABLE, 1);
+    stl_le_p(regs + R_CXL_HDM_DECODER_GLOBAL_CONTROL, global);
+}
+
+bool cxl_host_firmware_commit(CXLHost *host, unsigned n,
+                              const CXLHostFirmwareDecoder *decoder,
+                              Error **errp)
+{
+    uint32_t *regs = host->cxl_cstate.crb.cache_mem_registers;
+
+    if (n >= ARRAY_SIZE(host->firmware_decoders)) {
+        error_setg(errp, "the host bridge has %zu HDM decoders, expected "
+                   "at least %u", ARRAY_SIZE(host->firmware_decoders), n + 1);
+        return false;
+    }
+    if (!host->firmware_decoders[n].size &&
+        FIELD_EX32(ldl_le_p(decoder_reg(regs, n, R_CXL_HDM_DECODER0_CTRL)),
+                   CXL_HDM_DECODER0_CTRL, COMMITTED)) {
+        error_setg(errp, "HDM decoder %u of the host bridge is committed by "
+                   "the guest, expected it free", n);
+        return false;
+    }
+    host->firmware_decoders[n] = *decoder;
+    decoder_program(host, n, decoder);
+    return true;
+}
+
+void cxl_host_firmware_release(CXLHost *host, unsigned n)
+{
+    uint32_t *regs = host->cxl_cstate.crb.cache_mem_registers;
+    uint32_t *mask = host->cxl_cstate.crb.cache_mem_regs_write_mask;
+    g_autofree uint32_t *fresh_regs = NULL;
+    g_autofree uint32_t *fresh_mask = NULL;
+
+    if (n >= ARRAY_SIZE(host->firmware_decoders) ||
+        !host->firmware_decoders[n].size) {
+        return;
+    }
+    host->firmware_decoders[n] = (CXLHostFirmwareDecoder) { 0 };
+
+    /* What this decoder looks like after a reset, write mask included */
+    fresh_regs = g_malloc0(CXL2_COMPONENT_CM_REGION_SIZE);
+    fresh_mask = g_malloc0(CXL2_COMPONENT_CM_REGION_SIZE);
+    cxl_component_register_init_common(fresh_regs, fresh_mask, CXL2_RC);
+    memcpy(decoder_reg(regs, n, R_CXL_HDM_DECODER0_BASE_LO),
+           decoder_reg(fresh_regs, n, R_CXL_HDM_DECODER0_BASE_LO),
+           DECODER_STRIDE * sizeof(*regs));
+    memcpy(decoder_reg(mask, n, R_CXL_HDM_DECODER0_BASE_LO),
+           decoder_reg(fresh_mask, n, R_CXL_HDM_DECODER0_BASE_LO),
+           DECODER_STRIDE * sizeof(*mask));
+}
+
+void cxl_host_firmware_restore(CXLHost *host)
+{
+    unsigned n;
+
+    for (n = 0; n < ARRAY_SIZE(host->firmware_decoders); n++) {
+        if (host->firmware_decoders[n].size) {
+            decoder_program(host, n, &host->firmware_decoders[n]);
+        }
+    }
+}

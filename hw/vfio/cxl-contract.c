@@ -1,0 +1,320 @@
+/*
+ * The kernel's description of a CXL Type-2 device, whatever its generation
+ *
+ * The answers come from a kernel whose interface is still moving, or over
+ * vfio-user from any process at all, so nothing is taken on trust.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/host-utils.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "cxl-contract.h"
+#include "cxl-uapi.h"
+#include "vfio-helpers.h"
+
+const char *vfio_cxl_contract_name(VFIOCXLContract contract)
+{
+    return contract == VFIO_CXL_CONTRACT_LIVE ? "live" : "shadow";
+}
+
+bool vfio_cxl_contract_present(const VFIODevice *vbasedev)
+{
+    return vbasedev->flags & VFIO_CXL_DEVICE_FLAG;
+}
+
+/* Capability @id of a region, NULL where it is absent or not @size bytes */
+static void *region_cap(struct vfio_region_info *info, uint16_t id, size_t size)
+{
+    struct vfio_info_cap_header *hdr = vfio_get_region_info_cap(info, id);
+    size_t at;
+
+    if (!hdr) {
+        return NULL;
+    }
+    at = (char *)hdr - (char *)info;
+    return at + size <= info->argsz ? hdr : NULL;
+}
+
+/*
+ * The one region of @subtype among the device's own regions, and its index:
+ * the one that was asked for, whatever the answer says it is.
+ */
+static bool find_region(VFIODevice *vbasedev, uint32_t subtype,
+                        const char *what, unsigned *index,
+                        struct vfio_region_info **found, Error **errp)
+{
+    unsigned i;
+
+    *found = NULL;
+    for (i = VFIO_PCI_NUM_REGIONS; i < vbasedev->num_initial_regions; i++) {
+        struct vfio_region_info_cap_type *type;
+        struct vfio_region_info *info;
+
+        if (vfio_device_get_region_info(vbasedev, i, &info)) {
+            continue;
+        }
+        type = region_cap(info, VFIO_REGION_INFO_CAP_TYPE, sizeof(*type));
+        if (!type || type->type != VFIO_CXL_REGION_TYPE ||
+            type->subtype != subtype) {
+            continue;
+        }
+        if (*found) {
+            error_setg(errp, "CXL: regions %u and %u both claim to be the %s "
+                       "region, expected one", *index, i, what);
+            return false;
+        }
+        *found = info;
+        *index = i;
+    }
+    if (!*found) {
+        error_setg(errp, "CXL: the device is flagged as CXL but has no %s "
+                   "region (type 0x%x, subtype %u); x-cxl-decoders=off uses it "
+                   "as a plain PCI device", what, VFIO_CXL_REGION_TYPE,
+                   subtype);
+        return false;
+    }
+    return true;
+}
+
+static bool read_reg(VFIODevice *vbasedev, const VFIOCXLLayout *layout,
+                     uint64_t offset, uint32_t *value, Error **errp)
+{
+    uint32_t le;
+    int ret;
+
+    ret = vbasedev->io_ops->region_read(vbasedev, layout->regs_region, offset,
+                                        sizeof(le), &le);
+    if (ret != sizeof(le)) {
+        error_setg(errp, "CXL: reading component register 0x%"PRIx64
+                   " in region %d failed: %s", offset, layout->regs_region,
+                   strreaderror(ret));
+        return false;
+    }
+    *value = le32_to_cpu(le);
+    return true;
+}
+
+/* A 64-bit value that stands in two registers, low one first */
+static bool read_reg_pair(VFIODevice *vbasedev, const VFIOCXLLayout *layout,
+                          uint64_t offset, uint64_t *value, Error **errp)
+{
+    uint32_t lo, hi;
+
+    if (!read_reg(vbasedev, layout, offset, &lo, errp) ||
+        !read_reg(vbasedev, layout, offset + 4, &hi, errp)) {
+        return false;
+    }
+    *value = deposit64(lo & ~(VFIO_CXL_HDM_UNIT - 1), 32, 32, hi);
+    return true;
+}
+
+/* The memory region: READ and WRITE, a size that a decoder can express */
+static bool read_mem(VFIODevice *vbasedev, VFIOCXLLayout *layout, Error **errp)
+{
+    const uint32_t rw = VFIO_REGION_INFO_FLAG_READ |
+                        VFIO_REGION_INFO_FLAG_WRITE;
+    struct vfio_region_info *info;
+    unsigned index;
+
+    if (!find_region(vbasedev, VFIO_CXL_REGION_SUBTYPE_MEM, "CXL memory",
+                     &index, &info, errp)) {
+        return false;
+    }
+    if ((info->flags & rw) != rw) {
+        error_setg(errp, "CXL: memory region %u has flags 0x%x, expected it to "
+                   "be readable and writable", index, info->flags);
+        return false;
+    }
+    /* Above the second bound no guest physical address could reach it */
+    if (!info->size || info->size % VFIO_CXL_HDM_UNIT ||
+        info->size >= 1ULL << 52) {
+        error_setg(errp, "CXL: memory region %u has size 0x%"PRIx64
+                   ", expected a multiple of 256 MiB below 4 PiB",
+                   index, (uint64_t)info->size);
+        return false;
+    }
+    layout->mem_region = index;
+    layout->mem_size = info->size;
+    layout->mem_mmap = info->flags & VFIO_REGION_INFO_FLAG_MMAP;
+    return true;
+}
+
+/* Region and place of the component registers as the live kernel gives them */
+static bool live_read_regs(VFIODevice *vbasedev, VFIOCXLLayout *layout,
+                           Error **errp)
+{
+    struct vfio_cxl_region_cap_comp_regs *cap;
+    struct vfio_region_info *info;
+    unsigned index;
+
+    if (!find_region(vbasedev, VFIO_CXL_REGION_SUBTYPE_REGS,
+                     "component register", &index, &info, errp)) {
+        return false;
+    }
+    cap = region_cap(info, VFIO_CXL_REGION_CAP_COMP_REGS, sizeof(*cap));
+    if (!cap) {
+        error_setg(errp, "CXL: component register region %u has no capability "
+                   "%u that says where in which BAR it stands", index,
+                   VFIO_CXL_REGION_CAP_COMP_REGS);
+        return false;
+    }
+    if (cap->header.version != 1) {
+        error_setg(errp, "CXL: component register capability has version %u, "
+                   "expected 1", cap->header.version);
+        return false;
+    }
+
+    layout->contract = VFIO_CXL_CONTRACT_LIVE;
+    layout->bar = cap->bar;
+    layout->regs_bar_offset = cap->offset;
+    layout->regs_region = index;
+    layout->regs_size = info->size;
+    layout->hdm_offset = 0;
+    return true;
+}
+
+/* The registers have to lie inside a BAR that is there */
+static bool check_bar(VFIODevice *vbasedev, const VFIOCXLLayout *layout,
+                      Error **errp)
+{
+    struct vfio_region_info *info;
+    uint64_t end;
+    int ret;
+
+    if (layout->bar > VFIO_PCI_BAR5_REGION_INDEX) {
+        error_setg(errp, "CXL: component registers are said to stand in BAR "
+                   "%u, expected 0 to 5", layout->bar);
+        return false;
+    }
+    ret = vfio_device_get_region_info(vbasedev, layout->bar, &info);
+    if (ret) {
+        error_setg_errno(errp, -ret, "CXL: no information on BAR %u",
+                         layout->bar);
+        return false;
+    }
+    if (layout->regs_bar_offset % 4 || !layout->regs_size ||
+        uadd64_overflow(layout->regs_bar_offset, layout->regs_size, &end) ||
+        end > info->size) {
+        error_setg(errp, "CXL: component registers at offset 0x%"PRIx64
+                   ", 0x%"PRIx64" bytes, expected them dword aligned inside "
+                   "BAR %u of 0x%"PRIx64" bytes", layout->regs_bar_offset,
+                   layout->regs_size, layout->bar, (uint64_t)info->size);
+        return false;
+    }
+    return true;
+}
+
+static bool read_decoder(VFIODevice *vbasedev, VFIOCXLLayout *layout,
+                         unsigned n, uint64_t *dpa, Error **errp)
+{
+    VFIOCXLHostDecoder *d = &layout->decoders[n];
+    uint64_t at = layout->hdm_offset + n * VFIO_CXL_HDM_DECODER_STRIDE;
+    uint64_t base, end;
+
+    if (!read_reg(vbasedev, layout, at + A_VFIO_CXL_HDM_DECODER0_CTRL,
+                  &d->ctrl, errp)) {
+        return false;
+    }
+    if (FIELD_EX32(d->ctrl, VFIO_CXL_HDM_DECODER0_CTRL, ERROR_NOT_COMMITTED)) {
+        error_setg(errp, "CXL: decoder %u has its error bit set (control "
+                   "0x%08x), expected firmware to have left it committed or "
+                   "empty", n, d->ctrl);
+        return false;
+    }
+    if (!FIELD_EX32(d->ctrl, VFIO_CXL_HDM_DECODER0_CTRL, COMMITTED)) {
+        return true;
+    }
+    if (layout->committed != n) {
+        error_setg(errp, "CXL: decoder %u is committed but decoder %u is not, "
+                   "expected committed decoders first", n, layout->committed);
+        return false;
+    }
+    if (FIELD_EX32(d->ctrl, VFIO_CXL_HDM_DECODER0_CTRL, IW)) {
+        error_setg(errp, "CXL: decoder %u is interleaved (control 0x%08x), "
+                   "expected all of its memory on this device", n, d->ctrl);
+        return false;
+    }
+    if (!read_reg_pair(vbasedev, layout, at + A_VFIO_CXL_HDM_DECODER0_BASE_LO,
+                       &base, errp) ||
+        !read_reg_pair(vbasedev, layout, at + A_VFIO_CXL_HDM_DECODER0_SIZE_LO,
+                       &d->size, errp) ||
+        !read_reg_pair(vbasedev, layout, at + A_VFIO_CXL_HDM_DECODER0_SKIP_LO,
+                       &d->skip, errp)) {
+        return false;
+    }
+    if (!d->size || uadd64_overflow(base, d->size, &end)) {
+        error_setg(errp, "CXL: decoder %u has size 0x%"PRIx64", expected a "
+                   "range that is not empty and does not wrap", n, d->size);
+        return false;
+    }
+    if (uadd64_overflow(*dpa, d->skip, dpa) ||
+        uadd64_overflow(*dpa, d->size, dpa) || *dpa > layout->mem_size) {
+        error_setg(errp, "CXL: decoder %u (size 0x%"PRIx64", skip 0x%"PRIx64
+                   ") ends beyond the memory region of 0x%"PRIx64" bytes",
+                   n, d->size, d->skip, layout->mem_size);
+        return false;
+    }
+    layout->committed = n + 1;
+    return true;
+}
+
+static bool read_decoders(VFIODevice *vbasedev, VFIOCXLLayout *layout,
+                          Error **errp)
+{
+    uint64_t dpa = 0, need;
+    unsigned n;
+
+    if (!read_reg(vbasedev, layout,
+                  layout->hdm_offset + A_VFIO_CXL_HDM_CAPABILITY,
+                  &layout->hdm_capability, errp)) {
+        return false;
+    }
+    layout->decoder_count = vfio_cxl_hdm_decoder_count(layout->hdm_capability);
+    if (!layout->decoder_count) {
+        error_setg(errp, "CXL: HDM decoder capability 0x%08x announces more "
+                   "than the %d decoders that an endpoint may have",
+                   layout->hdm_capability, VFIO_CXL_HDM_MAX_DECODERS);
+        return false;
+    }
+    need = VFIO_CXL_HDM_BLOCK_SIZE(layout->decoder_count);
+    if (layout->hdm_size < need) {
+        error_setg(errp, "CXL: the decoder block has 0x%"PRIx64" bytes, "
+                   "expected 0x%"PRIx64" for its %u decoders",
+                   layout->hdm_size, need, layout->decoder_count);
+        return false;
+    }
+    for (n = 0; n < layout->decoder_count; n++) {
+        if (!read_decoder(vbasedev, layout, n, &dpa, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool vfio_cxl_contract_read(VFIODevice *vbasedev, VFIOCXLLayout *layout,
+                            Error **errp)
+{
+    *layout = (VFIOCXLLayout) { 0 };
+
+    if (!read_mem(vbasedev, layout, errp) ||
+        !live_read_regs(vbasedev, layout, errp) ||
+        !check_bar(vbasedev, layout, errp)) {
+        return false;
+    }
+    layout->hdm_size = layout->regs_size - layout->hdm_offset;
+    return read_decoders(vbasedev, layout, errp);
+}
+
+bool vfio_cxl_contract_memory_ready(VFIODevice *vbasedev,
+                                    const VFIOCXLLayout *layout)
+{
+    uint32_t probe;
+
+    return vbasedev->io_ops->region_read(vbasedev, layout->mem_region, 0,
+                                         sizeof(probe), &probe) ==
+           sizeof(probe);
+}

@@ -1,0 +1,71 @@
+/*
+ * The kernel's description of a CXL Type-2 device, whatever its generation
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_VFIO_CXL_CONTRACT_H
+#define HW_VFIO_CXL_CONTRACT_H
+
+#include "hw/vfio/vfio-device.h"
+#include "cxl-hdm.h"
+
+typedef enum VFIOCXLContract {
+    VFIO_CXL_CONTRACT_LIVE,
+    VFIO_CXL_CONTRACT_SHADOW,
+} VFIOCXLContract;
+
+/* One decoder as the kernel shows it, in bytes; its base stays in the kernel */
+typedef struct VFIOCXLHostDecoder {
+    uint64_t size;
+    uint64_t skip;
+    uint32_t ctrl;
+} VFIOCXLHostDecoder;
+
+/*
+ * What is known of a device.  Everything in here has been checked: offsets lie
+ * inside their regions, sizes are in units of 256 MiB and add up.
+ */
+typedef struct VFIOCXLLayout {
+    VFIOCXLContract contract;
+    bool cache_capable;         /* wants a cache write-back before a reset */
+
+    unsigned bar;               /* BAR that holds the component registers */
+    uint64_t regs_bar_offset;   /* where @regs_region begins in that BAR */
+    int regs_region;            /* region index of the component registers */
+    uint64_t regs_size;
+    uint64_t hdm_offset;        /* of the decoder block in @regs_region */
+    uint64_t hdm_size;
+
+    int mem_region;             /* region index of the device's memory */
+    uint64_t mem_size;
+    bool mem_mmap;              /* the region can be mapped */
+
+    uint32_t hdm_capability;    /* the decoder block's first register */
+    unsigned decoder_count;
+    unsigned committed;         /* decoders 0 to n-1 are firmware-committed */
+    VFIOCXLHostDecoder decoders[VFIO_CXL_HDM_MAX_DECODERS];
+} VFIOCXLLayout;
+
+/* "live" or "shadow" */
+const char *vfio_cxl_contract_name(VFIOCXLContract contract);
+
+/* Does the kernel say that this device has CXL.mem? */
+bool vfio_cxl_contract_present(const VFIODevice *vbasedev);
+
+/*
+ * Ask the kernel, and check every answer.  False with @errp set where an
+ * answer is missing or makes no sense; @layout is then of no use.
+ */
+bool vfio_cxl_contract_read(VFIODevice *vbasedev, VFIOCXLLayout *layout,
+                            Error **errp);
+
+/*
+ * Is the memory behind @layout there to be used right now?  It is not while
+ * the kernel keeps it closed: memory space off, power state other than D0, or
+ * a reset that failed.  A mapping that is touched then is a SIGBUS.
+ */
+bool vfio_cxl_contract_memory_ready(VFIODevice *vbasedev,
+                                    const VFIOCXLLayout *layout);
+
+#endif /* HW_VFIO_CXL_CONTRACT_H */

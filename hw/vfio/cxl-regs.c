@@ -1,0 +1,105 @@
+/*
+ * The guest's view of the component registers that QEMU virtualizes
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/error-report.h"
+#include "qemu/log.h"
+#include "cxl-regs.h"
+#include "trace.h"
+
+/* Does the whole access fall into the decoder block?  @offset is turned */
+static bool in_hdm_block(const VFIOCXLRegs *regs, hwaddr *offset, unsigned size)
+{
+    const VFIOCXLLayout *layout = regs->layout;
+
+    if (*offset < layout->hdm_offset ||
+        *offset + size > layout->hdm_offset + layout->hdm_size) {
+        return false;
+    }
+    *offset -= layout->hdm_offset;
+    return true;
+}
+
+static uint64_t vfio_cxl_regs_read(void *opaque, hwaddr offset, unsigned size)
+{
+    VFIOCXLRegs *regs = opaque;
+    VFIODevice *vbasedev = regs->vbasedev;
+    hwaddr at = offset;
+    uint64_t value = 0;
+
+    if (in_hdm_block(regs, &at, size)) {
+        value = vfio_cxl_hdm_read(regs->hdm, at, size);
+    } else {
+        int ret = vbasedev->io_ops->region_read(vbasedev,
+                                                regs->layout->regs_region,
+                                                offset, size, &value);
+
+        /* What a bus gives for a register that does not answer */
+        value = ret == size ? le64_to_cpu(value) : MAKE_64BIT_MASK(0, 8 * size);
+    }
+    trace_vfio_cxl_regs_read(vbasedev->name, offset, value, size);
+    return value;
+}
+
+static void vfio_cxl_regs_write(void *opaque, hwaddr offset, uint64_t value,
+                                unsigned size)
+{
+    VFIOCXLRegs *regs = opaque;
+    VFIODevice *vbasedev = regs->vbasedev;
+    hwaddr at = offset;
+
+    trace_vfio_cxl_regs_write(vbasedev->name, offset, value, size);
+
+    if (in_hdm_block(regs, &at, size)) {
+        if (size < 4 || at % 4) {
+            qemu_log_mask(LOG_GUEST_ERROR, "vfio %s: CXL: write of %u bytes at "
+                          "0x%"HWADDR_PRIx" of the decoder block is not to a "
+                          "whole register, dropped\n", vbasedev->name, size,
+                          at);
+        }
+        vfio_cxl_hdm_write(regs->hdm, at, value, size);
+    } else {
+        uint64_t le = cpu_to_le64(value);
+
+        vbasedev->io_ops->region_write(vbasedev, regs->layout->regs_region,
+                                       offset, size, &le, false);
+    }
+}
+
+/*
+ * Every size and alignment is taken, as a BAR that is not virtualized takes
+ * them too; an access that the specification does not permit must not become
+ * an abort in the guest.
+ */
+static const MemoryRegionOps vfio_cxl_regs_ops = {
+    .read = vfio_cxl_regs_read,
+    .write = vfio_cxl_regs_write,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+    .valid = {
+        .min_access_size = 1,
+        .max_access_size = 8,
+        .unaligned = true,
+    },
+    .impl = {
+        .min_access_size = 1,
+        .max_access_size = 8,
+        .unaligned = true,
+    },
+};
+
+void vfio_cxl_regs_init(VFIOCXLRegs *regs, Object *owner, VFIODevice *vbasedev,
+                        const VFIOCXLLayout *layout, VFIOCXLHdm *hdm)
+{
+    g_autofree char *name = g_strdup_printf("%s CXL component registers",
+                                            vbasedev->name);
+
+    regs->vbasedev = vbasedev;
+    regs->layout = layout;
+    regs->hdm = hdm;
+    memory_region_init_io(&regs->mr, owner, &vfio_cxl_regs_ops, regs, name,
+                          layout->regs_size);
+}

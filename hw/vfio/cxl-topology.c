@@ -1,0 +1,204 @@
+/*
+ * Where in the guest's CXL topology an assigned device sits
+ *
+ * The rules are narrow on purpose: with one device behind one port of one
+ * bridge, and one window for that bridge, there is a single way to decode an
+ * address, and QEMU can play it without a trap.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "hw/cxl/cxl_host.h"
+#include "hw/pci/pci_bridge.h"
+#include "hw/pci/pci_bus.h"
+#include "hw/pci/pcie_port.h"
+#include "cxl-topology.h"
+
+/* What the user calls a device: its id, else its type */
+static const char *device_label(const PCIDevice *pdev)
+{
+    return pdev->qdev.id ?: object_get_typename(OBJECT(pdev));
+}
+
+/* @size as an option takes it; windows and decoders know multiples of 256 MiB */
+static char *size_option(uint64_t size)
+{
+    return size % GiB ? g_strdup_printf("%"PRIu64"M", size / MiB)
+                      : g_strdup_printf("%"PRIu64"G", size / GiB);
+}
+
+char *vfio_cxl_topology_window_name(const CXLFixedWindow *window)
+{
+    return g_strdup_printf("cxl-fmw.%d", window->index);
+}
+
+/* The root port above @pdev and the bus of the host bridge above that */
+static bool find_port(PCIDevice *pdev, VFIOCXLTopology *topo, PCIBus **root,
+                      Error **errp)
+{
+    PCIBus *bus = pci_get_bus(pdev);
+    PCIDevice *port = bus->parent_dev;
+
+    if (pci_bus_is_root(bus)) {
+        error_setg(errp, "CXL: the device is on root bus '%s' itself, expected "
+                   "it below a cxl-rp on a pxb-cxl; set its bus= to the id of "
+                   "such a root port", bus->qbus.name);
+        return false;
+    }
+    if (object_dynamic_cast(OBJECT(port), TYPE_CXL_DSP) ||
+        !pci_bus_is_root(pci_get_bus(port))) {
+        error_setg(errp, "CXL: '%s' above the device is a port of a switch or "
+                   "below one, expected a root port of a pxb-cxl; set the "
+                   "device's bus= to the id of a cxl-rp", device_label(port));
+        return false;
+    }
+    *root = pci_get_bus(port);
+    if (!pci_bus_is_cxl(*root)) {
+        error_setg(errp, "CXL: root port '%s' is on bus '%s', which is not a "
+                   "CXL bus, expected a cxl-rp with bus= set to the id of a "
+                   "pxb-cxl", device_label(port), (*root)->qbus.name);
+        return false;
+    }
+    if (!object_dynamic_cast(OBJECT(port), "cxl-rp")) {
+        error_setg(errp, "CXL: '%s' above the device is a %s, expected a "
+                   "cxl-rp", device_label(port),
+                   object_get_typename(OBJECT(port)));
+        return false;
+    }
+    topo->port = port;
+    return true;
+}
+
+/* One root port below the bridge, one function below the port */
+static bool check_alone(PCIDevice *pdev, PCIBus *root, Error **errp)
+{
+    PCIBus *bus = pci_get_bus(pdev);
+    int n = pcie_count_ds_ports(root);
+    int devfn;
+
+    if (n != 1) {
+        error_setg(errp, "CXL: pxb-cxl '%s' has %d root ports, expected one; "
+                   "give each CXL device a pxb-cxl of its own",
+                   device_label(root->parent_dev), n);
+        return false;
+    }
+    if (pdev->devfn) {
+        error_setg(errp, "CXL: the device is function %d of slot %d, expected "
+                   "addr=0.0", PCI_FUNC(pdev->devfn), PCI_SLOT(pdev->devfn));
+        return false;
+    }
+    for (devfn = 1; devfn < ARRAY_SIZE(bus->devices); devfn++) {
+        if (bus->devices[devfn]) {
+            error_setg(errp, "CXL: '%s' is function %d below the same root "
+                       "port '%s', expected the CXL device alone; give '%s' a "
+                       "root port elsewhere with bus=",
+                       device_label(bus->devices[devfn]), PCI_FUNC(devfn),
+                       device_label(bus->parent_dev),
+                       device_label(bus->devices[devfn]));
+            return false;
+        }
+    }
+    if (pdev->cap_present & QEMU_PCI_CAP_MULTIFUNCTION) {
+        error_setg(errp, "CXL: multifunction=on, expected a device of one "
+                   "function");
+        return false;
+    }
+    return true;
+}
+
+static bool window_targets(const CXLFixedWindow *window, Object *bridge)
+{
+    int i;
+
+    /*
+     * By name: the links to the bridges are made after the machine-done
+     * notifiers of devices have run.
+     */
+    for (i = 0; i < window->num_targets; i++) {
+        if (object_resolve_path_type(window->targets[i], TYPE_PXB_CXL_DEV,
+                                     NULL) == bridge) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool find_window(VFIOCXLTopology *topo, PCIDevice *bridge,
+                        uint64_t size, Error **errp)
+{
+    g_autoptr(GSList) windows = cxl_fmws_get_all_sorted();
+    g_autofree char *want = size_option(size);
+    g_autofree char *name = NULL;
+    const char *label = device_label(bridge);
+    GSList *it;
+
+    topo->window = NULL;
+    for (it = windows; it; it = it->next) {
+        CXLFixedWindow *window = CXL_FMW(it->data);
+
+        if (!window_targets(window, OBJECT(bridge))) {
+            continue;
+        }
+        if (topo->window) {
+            error_setg(errp, "CXL: windows cxl-fmw.%d and cxl-fmw.%d both "
+                       "target pxb-cxl '%s', expected one; remove one of them "
+                       "from -machine", topo->window->index, window->index,
+                       label);
+            return false;
+        }
+        topo->window = window;
+    }
+
+    if (!topo->window) {
+        error_setg(errp, "CXL: no fixed memory window targets pxb-cxl '%s', "
+                   "expected one of %s; add cxl-fmw.N.targets.0=%s,"
+                   "cxl-fmw.N.size=%s to -machine", label, want, label,
+                   want);
+        return false;
+    }
+    name = vfio_cxl_topology_window_name(topo->window);
+    if (topo->window->num_targets != 1) {
+        error_setg(errp, "CXL: window %s interleaves over %d host bridges, "
+                   "expected pxb-cxl '%s' as its single target; give it a "
+                   "window of its own with %s.targets.0=%s", name,
+                   topo->window->num_targets, label, name, label);
+        return false;
+    }
+    if (!topo->window->base) {
+        error_setg(errp, "CXL: window %s does not fit the guest's physical "
+                   "address space, so it has no address; raise the address "
+                   "bits (-cpu with more of them, phys-bits= on x86) or lower "
+                   "%s.size", name, name);
+        return false;
+    }
+    if (topo->window->size < size) {
+        g_autofree char *found = size_option(topo->window->size);
+
+        error_setg(errp, "CXL: window %s has %s, expected at least the %s "
+                   "that the device's decoders need; set %s.size=%s", name,
+                   found, want, name, want);
+        return false;
+    }
+    return true;
+}
+
+bool vfio_cxl_topology_find(PCIDevice *pdev, uint64_t size,
+                            VFIOCXLTopology *topo, Error **errp)
+{
+    PCIBus *root;
+    PXBCXLDev *bridge;
+
+    *topo = (VFIOCXLTopology) { 0 };
+    if (!find_port(pdev, topo, &root, errp) ||
+        !check_alone(pdev, root, errp)) {
+        return false;
+    }
+    bridge = PXB_CXL_DEV(root->parent_dev);
+    topo->host = bridge->cxl_host_bridge;
+    /* CXLHost.passthrough says the same, but only after the first reset */
+    topo->passthrough = !bridge->hdm_for_passthrough;
+    return find_window(topo, PCI_DEVICE(bridge), size, errp);
+}

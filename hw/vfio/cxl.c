@@ -1,0 +1,627 @@
+/*
+ * CXL Type-2 devices behind vfio-pci and vfio-user-pci
+ *
+ * The kernel keeps the physical HDM decoders to itself.  The guest gets
+ * decoders of QEMU's (cxl-hdm.c) in an overlay over the component registers
+ * (cxl-regs.c), and what these decode becomes an alias of the device's memory
+ * inside the CXL fixed memory window that the device sits below
+ * (cxl-topology.c).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "qemu/range.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "hw/cxl/cxl_host_decoder.h"
+#include "hw/pci/pcie_port.h"
+#include "migration/blocker.h"
+#include "system/system.h"
+#include "cxl-contract.h"
+#include "cxl-hdm.h"
+#include "cxl-regs.h"
+#include "cxl-topology.h"
+#include "pci.h"
+#include "trace.h"
+#include "vfio-cxl.h"
+
+/*
+ * CXL r3.1 Section 8.1.3: PCIe DVSEC for CXL Devices.  Registers as offsets
+ * from the start of the extended capability.
+ */
+#define DVSEC_CONTROL2                  0x10
+#define DVSEC_CONTROL2_INITIATE_RESET   (1u << 2)
+#define DVSEC_RANGE_BASE_HI(n)          (0x20 + 0x10 * (n))
+#define DVSEC_RANGE_BASE_LO(n)          (0x24 + 0x10 * (n))
+#define DVSEC_RANGE_COUNT               2
+
+struct VFIOCXL {
+    VFIOPCIDevice *vdev;
+    VFIOCXLMode mode;
+    VFIOCXLLayout layout;
+    VFIOCXLTopology topo;
+    VFIOCXLHdm hdm;
+    VFIOCXLRegs regs;
+    uint16_t dvsec;             /* CXL Device DVSEC in config space */
+    VFIORegion mem;
+    MemoryRegion alias[VFIO_CXL_HDM_MAX_DECODERS];
+    bool mapped[VFIO_CXL_HDM_MAX_DECODERS];
+    bool open;                  /* the kernel lets the memory be used */
+    Notifier machine_done;
+    Error *migration_blocker;
+};
+
+static const char *const vfio_cxl_mode_names[] = {
+    [VFIO_CXL_MODE_AUTO] = "auto",
+    [VFIO_CXL_MODE_LOCKED] = "locked",
+    [VFIO_CXL_MODE_GUEST] = "guest",
+    [VFIO_CXL_MODE_OFF] = "off",
+};
+
+static const QEnumLookup vfio_cxl_mode_lookup = {
+    .array = vfio_cxl_mode_names,
+    .size = ARRAY_SIZE(vfio_cxl_mode_names),
+};
+
+static int vfio_cxl_get_mode(Object *obj, Error **errp)
+{
+    return VFIO_PCI_DEVICE(obj)->cxl_mode;
+}
+
+static void vfio_cxl_set_mode(Object *obj, int mode, Error **errp)
+{
+    if (DEVICE(obj)->realized) {
+        error_setg(errp, "x-cxl-decoders cannot change once the device is "
+                   "realized");
+        return;
+    }
+    VFIO_PCI_DEVICE(obj)->cxl_mode = mode;
+}
+
+void vfio_cxl_class_init(ObjectClass *klass)
+{
+    object_class_property_add_enum(klass, "x-cxl-decoders", "VFIOCXLMode",
+                                   &vfio_cxl_mode_lookup, vfio_cxl_get_mode,
+                                   vfio_cxl_set_mode);
+    object_class_property_set_description(klass, "x-cxl-decoders",
+                                          "Who programs the CXL HDM decoders "
+                                          "(auto/locked/guest/off)");
+}
+
+/*
+ * The only place that maps and unmaps: what is in the window follows from
+ * what the decoders decode and from whether the memory may be touched.
+ */
+static void vfio_cxl_update_mapping(VFIOCXL *cxl)
+{
+    const char *name = cxl->vdev->vbasedev.name;
+    CXLFixedWindow *window = cxl->topo.window;
+    unsigned n;
+
+    memory_region_transaction_begin();
+    for (n = 0; n < cxl->hdm.count; n++) {
+        MemoryRegion *alias = &cxl->alias[n];
+        VFIOCXLHdmRange range;
+        bool want = cxl->open && vfio_cxl_hdm_decodes(&cxl->hdm, n, &range);
+
+        if (cxl->mapped[n]) {
+            memory_region_del_subregion(&window->mr, alias);
+            cxl->mapped[n] = false;
+            if (!want) {
+                trace_vfio_cxl_unmap(name, n);
+            }
+        }
+        if (want) {
+            memory_region_set_size(alias, range.size);
+            memory_region_set_alias_offset(alias, range.dpa);
+            memory_region_add_subregion(&window->mr, range.base - window->base,
+                                        alias);
+            cxl->mapped[n] = true;
+            trace_vfio_cxl_map(name, n, range.base, range.size, range.dpa);
+        }
+    }
+    memory_region_transaction_commit();
+}
+
+static bool vfio_cxl_may_commit(void *opaque, unsigned n,
+                                const VFIOCXLHdmRange *range)
+{
+    VFIOCXL *cxl = opaque;
+    CXLFixedWindow *window = cxl->topo.window;
+    Range in = range_empty, out = range_empty;
+    bool ok;
+
+    range_init_nofail(&in, range->base, range->size);
+    range_init_nofail(&out, window->base, window->size);
+    ok = range_contains_range(&out, &in);
+    trace_vfio_cxl_may_commit(cxl->vdev->vbasedev.name, n, range->base,
+                              range->size, range->dpa, ok);
+    return ok;
+}
+
+static void vfio_cxl_decoders_changed(void *opaque)
+{
+    vfio_cxl_update_mapping(opaque);
+}
+
+static const VFIOCXLHdmOps vfio_cxl_hdm_ops = {
+    .may_commit = vfio_cxl_may_commit,
+    .changed = vfio_cxl_decoders_changed,
+};
+
+static bool vfio_cxl_is_open(VFIOCXL *cxl)
+{
+    PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
+
+    if (!(pci_get_word(pdev->config + PCI_COMMAND) & PCI_COMMAND_MEMORY)) {
+        return false;
+    }
+    if (pdev->pm_cap &&
+        pci_get_word(pdev->config + pdev->pm_cap + PCI_PM_CTRL) &
+        PCI_PM_CTRL_STATE_MASK) {
+        return false;
+    }
+    return vfio_cxl_contract_memory_ready(&cxl->vdev->vbasedev, &cxl->layout);
+}
+
+static void vfio_cxl_set_open(VFIOCXL *cxl, bool open)
+{
+    if (cxl->open == open) {
+        return;
+    }
+    cxl->open = open;
+    trace_vfio_cxl_set_open(cxl->vdev->vbasedev.name, open);
+    vfio_cxl_update_mapping(cxl);
+}
+
+/* Value that the register at @reg will have, if @len bytes @val at @addr do */
+static bool written(uint32_t addr, uint32_t val, int len, uint32_t reg,
+                    uint32_t mask)
+{
+    int i;
+
+    for (i = 0; i < 4; i++) {
+        uint32_t at = reg + i;
+
+        if (at >= addr && at < addr + len &&
+            extract32(val, 8 * (at - addr), 8) & extract32(mask, 8 * i, 8)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void vfio_cxl_config_write_begin(VFIOPCIDevice *vdev, uint32_t addr,
+                                 uint32_t val, int len)
+{
+    PCIDevice *pdev = PCI_DEVICE(vdev);
+    VFIOCXL *cxl = vdev->cxl;
+
+    if (!cxl || !cxl->open) {
+        return;
+    }
+    if ((range_covers_byte(addr, len, PCI_COMMAND) &&
+         !written(addr, val, len, PCI_COMMAND, PCI_COMMAND_MEMORY)) ||
+        (pdev->pm_cap && written(addr, val, len, pdev->pm_cap + PCI_PM_CTRL,
+                                 PCI_PM_CTRL_STATE_MASK)) ||
+        (pdev->exp.exp_cap &&
+         written(addr, val, len, pdev->exp.exp_cap + PCI_EXP_DEVCTL,
+                 PCI_EXP_DEVCTL_BCR_FLR)) ||
+        written(addr, val, len, cxl->dvsec + DVSEC_CONTROL2,
+                DVSEC_CONTROL2_INITIATE_RESET)) {
+        vfio_cxl_set_open(cxl, false);
+    }
+}
+
+void vfio_cxl_config_write_end(VFIOPCIDevice *vdev, uint32_t addr, int len)
+{
+    PCIDevice *pdev = PCI_DEVICE(vdev);
+    VFIOCXL *cxl = vdev->cxl;
+
+    if (!cxl) {
+        return;
+    }
+    if (range_covers_byte(addr, len, PCI_COMMAND) ||
+        (pdev->pm_cap &&
+         range_covers_byte(addr, len, pdev->pm_cap + PCI_PM_CTRL)) ||
+        (pdev->exp.exp_cap &&
+         ranges_overlap(addr, len, pdev->exp.exp_cap + PCI_EXP_DEVCTL, 2)) ||
+        range_covers_byte(addr, len, cxl->dvsec + DVSEC_CONTROL2)) {
+        vfio_cxl_set_open(cxl, vfio_cxl_is_open(cxl));
+    }
+}
+
+/* The guest must not read where the memory stands in the host */
+static void vfio_cxl_set_dvsec_range(VFIOCXL *cxl, unsigned n, uint64_t base)
+{
+    PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
+    uint32_t hi = cxl->dvsec + DVSEC_RANGE_BASE_HI(n);
+    uint32_t lo = cxl->dvsec + DVSEC_RANGE_BASE_LO(n);
+
+    pci_set_long(pdev->config + hi, extract64(base, 32, 32));
+    pci_set_long(pdev->config + lo, extract64(base, 0, 32));
+}
+
+/* Commit decoder @n, and that of the bridge above, over @base */
+static bool vfio_cxl_firmware_commit(VFIOCXL *cxl, unsigned n, uint64_t base,
+                                     Error **errp)
+{
+    ERRP_GUARD();
+    const VFIOCXLHostDecoder *from = &cxl->layout.decoders[n];
+
+    if (!cxl->topo.passthrough) {
+        CXLHostFirmwareDecoder decoder = {
+            .base = base,
+            .size = from->size,
+            .target = PCIE_PORT(cxl->topo.port)->port,
+        };
+
+        if (!cxl_host_firmware_commit(cxl->topo.host, n, &decoder, errp)) {
+            error_prepend(errp, "CXL: decoder %u: ", n);
+            return false;
+        }
+    }
+    if (!vfio_cxl_hdm_firmware_commit(&cxl->hdm, n, base, from->size,
+                                      from->skip, from->ctrl)) {
+        error_setg(errp, "CXL: decoder %u does not fit at 0x%"PRIx64, n, base);
+        return false;
+    }
+    trace_vfio_cxl_firmware_commit(cxl->vdev->vbasedev.name, n, base,
+                                   from->size, !cxl->topo.passthrough);
+    return true;
+}
+
+/* Bring decoders and ranges into the state in which a guest finds them */
+static bool vfio_cxl_firmware_init(VFIOCXL *cxl, Error **errp)
+{
+    uint64_t base = cxl->topo.window->base;
+    unsigned n;
+
+    vfio_cxl_hdm_reset(&cxl->hdm);
+    for (n = 0; n < DVSEC_RANGE_COUNT; n++) {
+        vfio_cxl_set_dvsec_range(cxl, n, 0);
+    }
+    if (cxl->mode != VFIO_CXL_MODE_LOCKED) {
+        return true;
+    }
+
+    vfio_cxl_set_dvsec_range(cxl, 0, base);
+    for (n = 0; n < cxl->layout.committed; n++) {
+        if (!vfio_cxl_firmware_commit(cxl, n, base, errp)) {
+            return false;
+        }
+        base += cxl->layout.decoders[n].size;
+    }
+    return true;
+}
+
+void vfio_cxl_reset(VFIOPCIDevice *vdev)
+{
+    Error *err = NULL;
+
+    if (vdev->cxl && !vfio_cxl_firmware_init(vdev->cxl, &err)) {
+        error_reportf_err(err, VFIO_MSG_PREFIX, vdev->vbasedev.name);
+    }
+}
+
+/* What the window has to hold */
+static uint64_t vfio_cxl_window_need(const VFIOCXL *cxl)
+{
+    uint64_t need = 0;
+    unsigned n;
+
+    if (cxl->mode != VFIO_CXL_MODE_LOCKED) {
+        return cxl->layout.mem_size;
+    }
+    for (n = 0; n < cxl->layout.committed; n++) {
+        need += cxl->layout.decoders[n].size;
+    }
+    return need;
+}
+
+/* Ports and functions may have come after this device: look again */
+static void vfio_cxl_machine_done(Notifier *notifier, void *data)
+{
+    VFIOCXL *cxl = container_of(notifier, VFIOCXL, machine_done);
+    PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
+    VFIOCXLTopology topo;
+    Error *err = NULL;
+
+    if (!vfio_cxl_topology_find(pdev, vfio_cxl_window_need(cxl), &topo, &err)) {
+        error_reportf_err(err, VFIO_MSG_PREFIX, cxl->vdev->vbasedev.name);
+        exit(EXIT_FAILURE);
+    }
+}
+
+static bool vfio_cxl_choose_mode(VFIOCXL *cxl, Error **errp)
+{
+    bool committed = cxl->layout.committed;
+
+    cxl->mode = cxl->vdev->cxl_mode;
+    if (cxl->mode == VFIO_CXL_MODE_AUTO) {
+        cxl->mode = committed ? VFIO_CXL_MODE_LOCKED : VFIO_CXL_MODE_GUEST;
+    }
+    if (cxl->mode == VFIO_CXL_MODE_LOCKED && !committed) {
+        error_setg(errp, "CXL: x-cxl-decoders=locked, but the host's firmware "
+                   "committed none of the %u decoders; use "
+                   "x-cxl-decoders=guest", cxl->layout.decoder_count);
+        return false;
+    }
+    return true;
+}
+
+/* CXL r3.1 Section 8.1.3: extended capability DVSEC of the CXL consortium */
+static bool vfio_cxl_find_dvsec(VFIOCXL *cxl, Error **errp)
+{
+    PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
+    uint32_t pos = PCI_CONFIG_SPACE_SIZE;
+    uint32_t end = pci_config_size(pdev);
+    uint32_t steps;
+
+    /* A device decides where its chain leads, so the steps are counted */
+    for (steps = 0; steps < end / 4; steps++) {
+        uint32_t header;
+
+        if (pos < PCI_CONFIG_SPACE_SIZE ||
+            pos + PCIE_CXL_DEVICE_DVSEC_LENGTH > end) {
+            break;
+        }
+        header = pci_get_long(pdev->config + pos);
+        if (PCI_EXT_CAP_ID(header) == PCI_EXT_CAP_ID_DVSEC &&
+            pci_get_word(pdev->config + pos + PCIE_DVSEC_HEADER1_OFFSET) ==
+            CXL_VENDOR_ID &&
+            pci_get_word(pdev->config + pos + PCIE_DVSEC_ID_OFFSET) ==
+            PCIE_CXL_DEVICE_DVSEC) {
+            cxl->dvsec = pos;
+            return true;
+        }
+        pos = PCI_EXT_CAP_NEXT(header);
+    }
+    error_setg(errp, "CXL: the device is flagged as CXL but has no CXL Device "
+               "DVSEC (vendor 0x%04x, id %d) in its config space; "
+               "x-cxl-decoders=off uses it as a plain PCI device",
+               CXL_VENDOR_ID, PCIE_CXL_DEVICE_DVSEC);
+    return false;
+}
+
+/* The overlay must not take from the guest what is not its own */
+static bool vfio_cxl_check_msix(VFIOCXL *cxl, Error **errp)
+{
+    const VFIOCXLLayout *layout = &cxl->layout;
+    const VFIOMSIXInfo *msix = cxl->vdev->msix;
+
+    if (msix &&
+        ((msix->table_bar == layout->bar &&
+          ranges_overlap(msix->table_offset,
+                         msix->entries * PCI_MSIX_ENTRY_SIZE,
+                         layout->regs_bar_offset, layout->regs_size)) ||
+         (msix->pba_bar == layout->bar &&
+          ranges_overlap(msix->pba_offset,
+                         DIV_ROUND_UP(msix->entries, 64) * 8,
+                         layout->regs_bar_offset, layout->regs_size)))) {
+        error_setg(errp, "CXL: component registers at offset 0x%"PRIx64" of "
+                   "BAR %u, 0x%"PRIx64" bytes, overlap the MSI-X table or "
+                   "pending bits, expected them apart",
+                   layout->regs_bar_offset, layout->bar, layout->regs_size);
+        return false;
+    }
+    return true;
+}
+
+static bool vfio_cxl_setup_memory(VFIOCXL *cxl, Error **errp)
+{
+    VFIODevice *vbasedev = &cxl->vdev->vbasedev;
+    Object *owner = OBJECT(cxl->vdev);
+    g_autofree char *name = g_strdup_printf("%s CXL memory", vbasedev->name);
+    unsigned n;
+    int ret;
+
+    ret = vfio_region_setup(owner, vbasedev, &cxl->mem, cxl->layout.mem_region,
+                            name);
+    if (ret) {
+        error_setg_errno(errp, -ret, "CXL: setting up memory region %d failed",
+                         cxl->layout.mem_region);
+        return false;
+    }
+    if (!cxl->layout.mem_mmap || vfio_region_mmap(&cxl->mem)) {
+        warn_report(VFIO_MSG_PREFIX "CXL: memory region %d cannot be mapped, "
+                    "every access of the guest will be slow", vbasedev->name,
+                    cxl->layout.mem_region);
+    }
+    for (n = 0; n < cxl->layout.decoder_count; n++) {
+        g_autofree char *alias = g_strdup_printf("%s CXL decoder %u",
+                                                 vbasedev->name, n);
+
+        memory_region_init_alias(&cxl->alias[n], owner, alias, cxl->mem.mem, 0,
+                                 0);
+    }
+    return true;
+}
+
+static void vfio_cxl_warn_surplus(const VFIOCXL *cxl)
+{
+    uint64_t need = vfio_cxl_window_need(cxl);
+    g_autofree char *name = NULL;
+
+    if (cxl->topo.window->size == need) {
+        return;
+    }
+    name = vfio_cxl_topology_window_name(cxl->topo.window);
+    warn_report(VFIO_MSG_PREFIX "CXL: window %s has %"PRIu64" MiB, the device "
+                "needs %"PRIu64"; the rest stays empty and is part of what a "
+                "guest sees, set %s.size=%"PRIu64"M",
+                cxl->vdev->vbasedev.name, name, cxl->topo.window->size / MiB,
+                need / MiB, name, need / MiB);
+}
+
+/* Everything that can be refused, before anything is built */
+static bool vfio_cxl_learn(VFIOCXL *cxl, Error **errp)
+{
+    VFIOPCIDevice *vdev = cxl->vdev;
+
+    if (!vfio_cxl_contract_read(&vdev->vbasedev, &cxl->layout, errp) ||
+        !vfio_cxl_find_dvsec(cxl, errp) ||
+        !vfio_cxl_check_msix(cxl, errp) ||
+        !vfio_cxl_choose_mode(cxl, errp)) {
+        return false;
+    }
+    return vfio_cxl_topology_find(PCI_DEVICE(vdev), vfio_cxl_window_need(cxl),
+                                  &cxl->topo, errp);
+}
+
+/*
+ * The range bases are QEMU's.  Where the guest programs the decoders it may
+ * also write these, in units of 256 MiB: CXL r3.1 Section 8.1.3.8
+ */
+static void vfio_cxl_emulate_dvsec_ranges(VFIOCXL *cxl)
+{
+    PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
+    bool guest = cxl->mode == VFIO_CXL_MODE_GUEST;
+    unsigned n;
+
+    for (n = 0; n < DVSEC_RANGE_COUNT; n++) {
+        uint32_t hi = cxl->dvsec + DVSEC_RANGE_BASE_HI(n);
+        uint32_t lo = cxl->dvsec + DVSEC_RANGE_BASE_LO(n);
+
+        pci_set_long(cxl->vdev->emulated_config_bits + hi, ~0);
+        pci_set_long(cxl->vdev->emulated_config_bits + lo, ~0);
+        pci_set_long(pdev->wmask + hi, guest ? ~0 : 0);
+        pci_set_long(pdev->wmask + lo,
+                     guest ? R_VFIO_CXL_HDM_DECODER0_BASE_LO_L_MASK : 0);
+        vfio_cxl_set_dvsec_range(cxl, n, 0);
+    }
+}
+
+static void vfio_cxl_release_bridge(VFIOCXL *cxl)
+{
+    unsigned n;
+
+    for (n = 0; n < cxl->layout.committed; n++) {
+        cxl_host_firmware_release(cxl->topo.host, n);
+    }
+}
+
+/* Decoders, ranges, migration blocker and memory; the overlay comes last */
+static bool vfio_cxl_build(VFIOCXL *cxl, Error **errp)
+{
+    VFIODevice *vbasedev = &cxl->vdev->vbasedev;
+
+    vfio_cxl_hdm_init(&cxl->hdm, cxl->layout.hdm_capability,
+                      cxl->layout.mem_size, &vfio_cxl_hdm_ops, cxl);
+    vfio_cxl_emulate_dvsec_ranges(cxl);
+    /* Every reset does this again; here it can still be refused */
+    if (!vfio_cxl_firmware_init(cxl, errp)) {
+        return false;
+    }
+
+    error_setg(&cxl->migration_blocker, VFIO_MSG_PREFIX
+               "the memory of a CXL device cannot be migrated",
+               vbasedev->name);
+    if (migrate_add_blocker(&cxl->migration_blocker, errp) < 0) {
+        return false;
+    }
+    if (!vfio_cxl_setup_memory(cxl, errp)) {
+        migrate_del_blocker(&cxl->migration_blocker);
+        return false;
+    }
+    return true;
+}
+
+bool vfio_cxl_setup(VFIOPCIDevice *vdev, Error **errp)
+{
+    VFIODevice *vbasedev = &vdev->vbasedev;
+    VFIOCXLLayout *layout;
+    VFIOCXL *cxl;
+
+    if (!vfio_cxl_contract_present(vbasedev) ||
+        vdev->cxl_mode == VFIO_CXL_MODE_OFF) {
+        return true;
+    }
+
+    cxl = g_new0(VFIOCXL, 1);
+    cxl->vdev = vdev;
+    layout = &cxl->layout;
+    if (!vfio_cxl_learn(cxl, errp)) {
+        g_free(cxl);
+        return false;
+    }
+    trace_vfio_cxl_setup(vbasedev->name,
+                         vfio_cxl_contract_name(layout->contract), layout->bar,
+                         layout->regs_bar_offset + layout->hdm_offset,
+                         layout->decoder_count, layout->committed,
+                         layout->mem_size);
+    trace_vfio_cxl_place(vbasedev->name, vfio_cxl_mode_names[cxl->mode],
+                         cxl->topo.window->index, cxl->topo.window->base,
+                         cxl->topo.window->size, cxl->topo.passthrough);
+    if (!vfio_cxl_build(cxl, errp)) {
+        vfio_cxl_release_bridge(cxl);
+        g_free(cxl);
+        return false;
+    }
+
+    vfio_cxl_regs_init(&cxl->regs, OBJECT(vdev), vbasedev, layout, &cxl->hdm);
+    memory_region_add_subregion_overlap(vdev->bars[layout->bar].mr,
+                                        layout->regs_bar_offset,
+                                        &cxl->regs.mr, 1);
+    vfio_cxl_warn_surplus(cxl);
+
+    if (!phase_check(PHASE_MACHINE_READY)) {
+        cxl->machine_done.notify = vfio_cxl_machine_done;
+        qemu_add_machine_init_done_notifier(&cxl->machine_done);
+    }
+    vdev->cxl = cxl;
+    return true;
+}
+
+void vfio_cxl_exit(VFIOPCIDevice *vdev)
+{
+    VFIOCXL *cxl = vdev->cxl;
+
+    if (!cxl) {
+        return;
+    }
+    vfio_cxl_set_open(cxl, false);
+    vfio_cxl_release_bridge(cxl);
+    if (cxl->machine_done.notify) {
+        qemu_remove_machine_init_done_notifier(&cxl->machine_done);
+    }
+    migrate_del_blocker(&cxl->migration_blocker);
+    memory_region_del_subregion(vdev->bars[cxl->layout.bar].mr, &cxl->regs.mr);
+    vfio_region_exit(&cxl->mem);
+}
+
+void vfio_cxl_finalize(VFIOPCIDevice *vdev)
+{
+    VFIOCXL *cxl = vdev->cxl;
+
+    if (!cxl) {
+        return;
+    }
+    vfio_region_finalize(&cxl->mem);
+    g_clear_pointer(&vdev->cxl, g_free);
+}
+
+bool vfio_cxl_memory_unmappable(MemoryRegion *mr)
+{
+    Object *owner = memory_region_owner(mr);
+    VFIOCXL *cxl;
+    int i;
+
+    if (!memory_region_is_ram_device(mr) || !owner ||
+        !object_dynamic_cast(owner, TYPE_VFIO_PCI_DEVICE)) {
+        return false;
+    }
+    cxl = VFIO_PCI_DEVICE(owner)->cxl;
+    /*
+     * The pages behind it cannot be pinned through their address; a container
+     * that maps by file could, if there were one.
+     */
+    for (i = 0; cxl && i < cxl->mem.nr_mmaps; i++) {
+        if (mr == &cxl->mem.mmaps[i].mem) {
+            return memory_region_get_fd(mr) < 0;
+        }
+    }
+    return false;
+}

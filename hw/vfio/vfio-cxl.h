@@ -1,0 +1,56 @@
+/*
+ * CXL Type-2 devices behind vfio-pci and vfio-user-pci
+ *
+ * All of these gate themselves: for a device without CXL they do nothing, and
+ * without CONFIG_VFIO_CXL they are empty.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_VFIO_VFIO_CXL_H
+#define HW_VFIO_VFIO_CXL_H
+
+#include "hw/vfio/types.h"
+#include "system/memory.h"
+
+/* Who programs the HDM decoders that the guest sees */
+typedef enum VFIOCXLMode {
+    VFIO_CXL_MODE_AUTO,         /* locked if firmware committed them */
+    VFIO_CXL_MODE_LOCKED,       /* QEMU, in firmware's place, and locks them */
+    VFIO_CXL_MODE_GUEST,        /* the guest */
+    VFIO_CXL_MODE_OFF,          /* nobody: CXL is left out */
+} VFIOCXLMode;
+
+typedef struct VFIOCXL VFIOCXL;
+
+/* Properties that both device types have */
+void vfio_cxl_class_init(ObjectClass *klass);
+
+/*
+ * Learn what the device has, check where it sits, lay the overlay over its
+ * BAR.  Called in realize, with config space and BARs set up.  False with
+ * @errp set where the device cannot be served, nothing is left behind then.
+ */
+bool vfio_cxl_setup(VFIOPCIDevice *vdev, Error **errp);
+
+/* Undo vfio_cxl_setup() up to what the guest may still hold references to */
+void vfio_cxl_exit(VFIOPCIDevice *vdev);
+/* Undo the rest */
+void vfio_cxl_finalize(VFIOPCIDevice *vdev);
+
+/*
+ * Around a guest's write of @len bytes @val to config space at @addr: what
+ * takes the memory away from under a mapping has to find it unmapped, what
+ * brings it back maps it.
+ */
+void vfio_cxl_config_write_begin(VFIOPCIDevice *vdev, uint32_t addr,
+                                 uint32_t val, int len);
+void vfio_cxl_config_write_end(VFIOPCIDevice *vdev, uint32_t addr, int len);
+
+/* A conventional reset of the device is over */
+void vfio_cxl_reset(VFIOPCIDevice *vdev);
+
+/* Is @mr CXL memory that no IOMMU container can map? */
+bool vfio_cxl_memory_unmappable(MemoryRegion *mr);
+
+#endif /* HW_VFIO_VFIO_CXL_H */

@@ -1,0 +1,38 @@
+/*
+ * HDM decoders of a CXL host bridge that firmware committed
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef CXL_HOST_DECODER_H
+#define CXL_HOST_DECODER_H
+
+/*
+ * One decoder as firmware leaves it: committed, locked and with a single
+ * target.  It outlives resets, as firmware would program it again after each.
+ */
+typedef struct CXLHostFirmwareDecoder {
+    uint64_t base;      /* guest physical address */
+    uint64_t size;      /* in bytes, 0: the decoder is the guest's */
+    uint8_t target;     /* port number of the root port */
+} CXLHostFirmwareDecoder;
+
+typedef struct CXLHost CXLHost;
+
+/*
+ * Commit and lock decoder @n of @host as @decoder says, now and after every
+ * reset to come.  Base and size have to be multiples of 256 MiB.  False with
+ * @errp set where the bridge has no such decoder or the guest uses it.
+ * CXL r3.1 Section 8.2.4.20
+ */
+bool cxl_host_firmware_commit(CXLHost *host, unsigned n,
+                              const CXLHostFirmwareDecoder *decoder,
+                              Error **errp);
+
+/* Give decoder @n back to the guest, empty; nothing if it is the guest's */
+void cxl_host_firmware_release(CXLHost *host, unsigned n);
+
+/* To be called once a reset has cleared the bridge's registers */
+void cxl_host_firmware_restore(CXLHost *host);
+
+#endif /* CXL_HOST_DECODER_H */

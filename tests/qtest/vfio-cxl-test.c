@@ -1,0 +1,2123 @@
+/*
+ * CXL Type-2 devices over vfio-user
+ *
+ * QEMU is run against a device model that shows over a socket what the kernel
+ * would show of a device.  There is no guest: the test configures the PCI
+ * hierarchy and is the one that reads and writes.  The model has a second
+ * socket through which its memory and its state can be looked at.
+ *
+ * The environment variable CXL_TYPE2_MODEL is the path of the model; without
+ * it everything is skipped.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/cutils.h"
+#include "qemu/sockets.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "qobject/qdict.h"
+#include "qobject/qjson.h"
+#include "qobject/qlist.h"
+#include "qobject/qnum.h"
+#include "libqtest.h"
+#include <glib/gstdio.h>
+#include <sys/prctl.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+/* Something that is nowhere else: two bytes of it are looked for */
+#define HOST_BASE_HI    0xa55cu
+#define HOST_BASE       ((uint64_t)HOST_BASE_HI << 32 | 0x70000000)
+
+#define DEFAULT_MODEL   "--hdm-size 256M"
+
+/* The model's device */
+#define VENDOR_ID       0x1234u
+#define DEVICE_ID       0xc2a1u
+#define BAR_SIZE        (1 * MiB)
+#define ENGINE_BAR_SIZE (64 * KiB)
+#define COMPONENT       0x10000
+#define CM              (COMPONENT + 0x1000)
+#define CM_RAS          (CM + 0x100)
+#define CM_LINK         (CM + 0x180)
+#define HDM             (CM + 0x200)
+
+/* HDM decoder registers, CXL r3.1 Section 8.2.4.20 */
+#define HDM_GLOBAL      0x04
+#define HDM_BASE(n)     (0x10 + 0x20 * (n))
+#define HDM_SIZE(n)     (0x18 + 0x20 * (n))
+#define HDM_CTRL(n)     (0x20 + 0x20 * (n))
+#define HDM_SKIP(n)     (0x24 + 0x20 * (n))
+#define CTRL_LOCK       0x100u
+#define CTRL_COMMIT     0x200u
+#define CTRL_COMMITTED  0x400u
+#define CTRL_ERROR      0x800u
+#define CTRL_FIRMWARE   (CTRL_LOCK | CTRL_COMMIT | CTRL_COMMITTED)
+
+/* PCI configuration space */
+#define CFG_COMMAND     0x04
+#define COMMAND_MEMORY  0x02
+#define COMMAND_MASTER  0x04
+#define CAP_PM          0x01
+#define CAP_EXPRESS     0x10
+#define EXT_CAP_DVSEC   0x23
+#define CXL_VENDOR      0x1e98
+#define DVSEC_DEVICE    0
+#define DVSEC_LOCATOR   8
+
+/* The model */
+
+typedef struct Model {
+    GPid pid;
+    char *dir;
+    char *socket;
+    char *control;
+    FILE *talk;
+} Model;
+
+static char *model_path(void)
+{
+    return getenv("CXL_TYPE2_MODEL");
+}
+
+/* Sends a command, returns the line that answers it; to be freed */
+static char *model_ask(Model *m, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+static char *model_ask(Model *m, const char *fmt, ...)
+{
+    g_autofree char *command = NULL;
+    char *line = NULL;
+    size_t size = 0;
+    ssize_t len;
+    va_list ap;
+
+    va_start(ap, fmt);
+    command = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    g_assert_cmpint(fprintf(m->talk, "%s\n", command), >, 0);
+    g_assert_cmpint(fflush(m->talk), ==, 0);
+    len = getline(&line, &size, m->talk);
+    g_assert_cmpint(len, >, 0);
+    line[len - 1] = 0;
+    if (g_str_has_prefix(line, "error")) {
+        g_error("the model was asked '%s' and answered '%s'", command, line);
+    }
+    return line;
+}
+
+static void model_connect(Model *m)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpuint(strlen(m->control), <, sizeof(addr.sun_path));
+    pstrcpy(addr.sun_path, sizeof(addr.sun_path), m->control);
+    g_assert_cmpint(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), ==, 0);
+    m->talk = fdopen(fd, "r+");
+    g_assert_nonnull(m->talk);
+}
+
+/* In the child: not to be left behind by a test that fails */
+static void die_with_parent(gpointer opaque)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+static Model *model_start(const char *options)
+{
+    g_autofree char *command = NULL;
+    g_auto(GStrv) argv = NULL;
+    Model *m = g_new0(Model, 1);
+    GError *err = NULL;
+    char byte;
+    int out;
+
+    m->dir = g_dir_make_tmp("vfio-cxl-test-XXXXXX", &err);
+    g_assert_no_error(err);
+    m->socket = g_build_filename(m->dir, "vfio-user", NULL);
+    m->control = g_build_filename(m->dir, "control", NULL);
+    command = g_strdup_printf("'%s' --socket %s --control %s --host-base "
+                              "0x%" PRIx64 " %s", model_path(), m->socket,
+                              m->control, HOST_BASE, options);
+    g_shell_parse_argv(command, NULL, &argv, &err);
+    g_assert_no_error(err);
+    g_spawn_async_with_pipes(NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD,
+                             die_with_parent, NULL, &m->pid, NULL, &out, NULL,
+                             &err);
+    g_assert_no_error(err);
+
+    /* One line says that it listens; its end without one that it failed */
+    do {
+        g_assert_cmpint(read(out, &byte, 1), ==, 1);
+    } while (byte != '\n');
+    close(out);
+    model_connect(m);
+    return m;
+}
+
+/* @signal has to end it; returns how it ended, as waitpid() says it */
+static int model_end(Model *m, int signal)
+{
+    int status;
+
+    g_assert_cmpint(kill(m->pid, signal), ==, 0);
+    g_assert_cmpint(waitpid(m->pid, &status, 0), ==, m->pid);
+    g_spawn_close_pid(m->pid);
+    m->pid = 0;
+    return status;
+}
+
+static void model_stop(Model *m)
+{
+    if (m->pid) {
+        int status = model_end(m, SIGTERM);
+
+        g_assert_true(WIFEXITED(status));
+        g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+    }
+    fclose(m->talk);
+    /* Left there by a model that was killed */
+    unlink(m->socket);
+    unlink(m->control);
+    g_assert_cmpint(rmdir(m->dir), ==, 0);
+    g_free(m->dir);
+    g_free(m->socket);
+    g_free(m->control);
+    g_free(m);
+}
+
+static void model_poke(Model *m, uint64_t offset, uint64_t value)
+{
+    /* Bytes in the order in which they lie in memory */
+    g_autofree char *answer = model_ask(m, "poke 0x%" PRIx64 " %016" PRIx64,
+                                        offset, bswap64(value));
+
+    g_assert_cmpstr(answer, ==, "ok");
+}
+
+static uint64_t model_peek(Model *m, uint64_t offset)
+{
+    g_autofree char *answer = model_ask(m, "peek 0x%" PRIx64 " 8", offset);
+    uint64_t value;
+
+    g_assert_cmpint(qemu_strtou64(answer, NULL, 16, &value), ==, 0);
+    return bswap64(value);
+}
+
+static int64_t model_state(Model *m, const char *group, const char *name)
+{
+    g_autofree char *answer = model_ask(m, "state");
+    QDict *state = qobject_to(QDict, qobject_from_json(answer, &error_abort));
+    QDict *in = group ? qdict_get_qdict(state, group) : state;
+    int64_t value = qdict_get_int(in, name);
+
+    qobject_unref(state);
+    return value;
+}
+
+/* Messages that QEMU sent since the last call and that name region @region */
+static unsigned model_region_accesses(Model *m, int region)
+{
+    g_autofree char *answer = model_ask(m, "log");
+    QList *log = qobject_to(QList, qobject_from_json(answer, &error_abort));
+    const QListEntry *it;
+    unsigned n = 0;
+
+    g_assert_nonnull(log);
+    QLIST_FOREACH_ENTRY(log, it) {
+        QDict *message = qobject_to(QDict, qlist_entry_obj(it));
+
+        if (g_str_has_prefix(qdict_get_str(message, "command"), "REGION_") &&
+            qdict_get_try_int(message, "region", -1) == region) {
+            n++;
+        }
+    }
+    qobject_unref(log);
+    return n;
+}
+
+/* The virtual machine */
+
+typedef struct Board {
+    const char *arch;
+    const char *machine;        /* -machine and what belongs to it */
+    uint64_t mmio;              /* room for BARs below 4 GiB */
+    const char *short_cpu;      /* a CPU with few physical address bits */
+    const char *short_size;     /* and a window that these are too few for */
+} Board;
+
+static const Board boards[] = {
+    {
+        .arch = "aarch64",
+        .machine = "-machine virt,cxl=on,memory-backend=mem -cpu max",
+        .mmio = 0x10000000,
+        .short_cpu = "-cpu cortex-a57",
+        .short_size = "16384G",
+    }, {
+        .arch = "x86_64",
+        .machine = "-machine q35,cxl=on,memory-backend=mem "
+                   "-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
+        .mmio = 0xe0000000,
+        .short_cpu = "-cpu qemu64,phys-bits=40",
+        .short_size = "1024G",
+    },
+};
+
+static const Board *board;
+/* Stands in for firmware, which nobody executes */
+static char *bios;
+
+#define PCIEXBAR_BASE   0xb0000000u
+#define MMIO_SIZE       (16 * MiB)
+#define ENGINE_BAR      (8 * MiB)
+
+/* -machine takes all windows at once */
+#define FMW(n, bridge, size) \
+    "cxl-fmw." #n ".targets.0=" bridge ",cxl-fmw." #n ".size=" size
+#define WINDOW(bridge, size) \
+    "-M " FMW(0, bridge, size) " "
+#define WINDOWS(bridge0, size0, bridge1, size1) \
+    "-M " FMW(0, bridge0, size0) "," FMW(1, bridge1, size1) " "
+#define BRIDGE(n, bus, more) \
+    "-device pxb-cxl,id=cxl." #n ",bus=pcie.0,bus_nr=" #bus more " "
+#define PORT(n) \
+    "-device cxl-rp,id=rp" #n ",bus=cxl." #n ",chassis=" #n ",slot=0 "
+
+/* Bus numbers of the bridges; the device is on the next one */
+static const uint8_t bridge_bus[] = { 52, 100 };
+#define BRIDGE_0        BRIDGE(0, 52, ",hdm_for_passthrough=on")
+#define BRIDGE_1        BRIDGE(1, 100, ",hdm_for_passthrough=on")
+#define WINDOW_0        WINDOW("cxl.0", "256M")
+#define TOPOLOGY        WINDOW_0 BRIDGE_0 PORT(0)
+
+typedef struct Vm {
+    QTestState *qts;
+    uint64_t ecam;
+} Vm;
+
+/* What every run of QEMU has */
+static char *common_args(const char *args)
+{
+    return g_strdup_printf("%s -nodefaults -m 128M "
+                           "-object memory-backend-memfd,id=mem,size=128M,"
+                           "share=on -bios %s %s", board->machine, bios, args);
+}
+
+static char *device_json(Model *m, const char *members)
+{
+    return g_strdup_printf("{'driver': 'vfio-user-pci', 'id': 'dev0', "
+                           "'socket': {'type': 'unix', 'path': '%s'}%s%s}",
+                           m->socket, *members ? ", " : "", members);
+}
+
+/* -device with that; JSON knows double quotes only, the shell gets single */
+static char *device_arg(Model *m, const char *members)
+{
+    g_autofree char *json = device_json(m, members);
+
+    return g_strdup_printf("-device '%s' ", g_strdelimit(json, "'", '"'));
+}
+
+/*
+ * Where "info mtree" has region @name, the @n-th of that name: start and, where
+ * wanted, size.  False: it does not.
+ */
+static bool find_region(QTestState *qts, const char *name, unsigned n,
+                        uint64_t *start, uint64_t *size)
+{
+    g_autofree char *tree = qtest_hmp(qts, "info mtree");
+    g_auto(GStrv) lines = g_strsplit(tree, "\n", -1);
+    g_autofree char *wanted = g_strdup_printf("): %s", name);
+    char **line;
+
+    for (line = lines; *line; line++) {
+        const char *text = *line + strspn(*line, " ");
+        const char *found = strstr(text, wanted);
+        const char *end = found ? found + strlen(wanted) : NULL;
+        uint64_t first, last;
+
+        /* A name ends with the line, or before the target of an alias */
+        if (!found || (*end && *end != '\r' && *end != ' ')) {
+            continue;
+        }
+        if (n--) {
+            continue;
+        }
+        g_assert_cmpint(qemu_strtou64(text, &text, 16, &first), ==, 0);
+        g_assert_cmpint(*text, ==, '-');
+        g_assert_cmpint(qemu_strtou64(text + 1, &text, 16, &last), ==, 0);
+        *start = first;
+        if (size) {
+            *size = last - first + 1;
+        }
+        return true;
+    }
+    return false;
+}
+
+static void vm_find_ecam(Vm *vm)
+{
+    if (g_str_equal(board->arch, "x86_64")) {
+        /* Firmware's first step: PCIEXBAR of the host bridge */
+        qtest_outl(vm->qts, 0xcf8, 0x80000064);
+        qtest_outl(vm->qts, 0xcfc, 0);
+        qtest_outl(vm->qts, 0xcf8, 0x80000060);
+        qtest_outl(vm->qts, 0xcfc, PCIEXBAR_BASE | 1);
+        vm->ecam = PCIEXBAR_BASE;
+    } else {
+        g_assert_true(find_region(vm->qts, "alias pcie-ecam", 0, &vm->ecam,
+                                  NULL));
+    }
+}
+
+static Vm *vm_start(const char *args)
+{
+    g_autofree char *all = common_args(args);
+    Vm *vm = g_new0(Vm, 1);
+
+    vm->qts = qtest_init(all);
+    vm_find_ecam(vm);
+    return vm;
+}
+
+/* With the device of @m below port 0, its options beside the bus in @members */
+static Vm *vm_start_with(Model *m, const char *topology, const char *members)
+{
+    g_autofree char *device = device_arg(m, members);
+    g_autofree char *args = g_strconcat(topology, device, NULL);
+
+    return vm_start(args);
+}
+
+static void vm_stop(Vm *vm)
+{
+    qtest_quit(vm->qts);
+    g_free(vm);
+}
+
+/* Configuration space of the port at bridge @i, and of the device below it */
+
+static uint64_t port_at(Vm *vm, unsigned i, uint32_t reg)
+{
+    return vm->ecam + ((uint64_t)bridge_bus[i] << 20) + reg;
+}
+
+static uint64_t dev_at(Vm *vm, unsigned i, uint32_t reg)
+{
+    return vm->ecam + ((uint64_t)(bridge_bus[i] + 1) << 20) + reg;
+}
+
+static uint32_t dev_read(Vm *vm, unsigned i, uint32_t reg)
+{
+    return qtest_readl(vm->qts, dev_at(vm, i, reg & ~3)) >> (8 * (reg & 3));
+}
+
+static void dev_write16(Vm *vm, unsigned i, uint32_t reg, uint16_t value)
+{
+    qtest_writew(vm->qts, dev_at(vm, i, reg), value);
+}
+
+static uint64_t bar_at(unsigned i, uint64_t offset)
+{
+    return board->mmio + i * MMIO_SIZE + offset;
+}
+
+static uint64_t hdm_at(unsigned i, uint64_t offset)
+{
+    return bar_at(i, HDM + offset);
+}
+
+static void dev_set_command(Vm *vm, unsigned i, uint16_t command)
+{
+    dev_write16(vm, i, CFG_COMMAND, command);
+}
+
+/* What firmware does: bus numbers, windows of the port, BARs; memory is off */
+static void pci_setup(Vm *vm, unsigned i)
+{
+    uint32_t bus = bridge_bus[i];
+    uint32_t first = bar_at(i, 0), last = bar_at(i, MMIO_SIZE) - 1;
+
+    qtest_writel(vm->qts, port_at(vm, i, 0x18),
+                 bus | (bus + 1) << 8 | (bus + 1) << 16);
+    qtest_writel(vm->qts, port_at(vm, i, 0x20),
+                 (first >> 16) | (last & 0xfff00000));
+    qtest_writel(vm->qts, port_at(vm, i, 0x24), 0x0000fff0);
+    qtest_writew(vm->qts, port_at(vm, i, CFG_COMMAND),
+                 COMMAND_MEMORY | COMMAND_MASTER);
+
+    qtest_writel(vm->qts, dev_at(vm, i, 0x10), bar_at(i, 0));
+    qtest_writel(vm->qts, dev_at(vm, i, 0x14), 0);
+    qtest_writel(vm->qts, dev_at(vm, i, 0x18), bar_at(i, ENGINE_BAR));
+    qtest_writel(vm->qts, dev_at(vm, i, 0x1c), 0);
+    g_assert_cmphex(dev_read(vm, i, 0x10) & ~0xf, ==, bar_at(i, 0));
+    g_assert_cmphex(dev_read(vm, i, 0x18) & ~0xf, ==, bar_at(i, ENGINE_BAR));
+}
+
+/* And with memory space on */
+static void pci_enable(Vm *vm, unsigned i)
+{
+    pci_setup(vm, i);
+    dev_set_command(vm, i, COMMAND_MEMORY | COMMAND_MASTER);
+}
+
+/* Offset of capability @id; it has to be there */
+static uint8_t find_cap(Vm *vm, unsigned i, uint8_t id)
+{
+    uint8_t at = dev_read(vm, i, 0x34);
+    unsigned steps;
+
+    for (steps = 0; steps < 48 && at; steps++) {
+        uint16_t header = dev_read(vm, i, at);
+
+        if ((header & 0xff) == id) {
+            return at;
+        }
+        at = header >> 8;
+    }
+    g_assert_not_reached();
+}
+
+/* Offset of the CXL consortium's DVSEC @id; 0: there is none */
+static uint16_t find_dvsec(Vm *vm, unsigned i, uint16_t id)
+{
+    uint16_t at = 0x100;
+    unsigned steps;
+
+    for (steps = 0; steps < 960 && at; steps++) {
+        uint32_t header = dev_read(vm, i, at);
+
+        if ((header & 0xffff) == EXT_CAP_DVSEC &&
+            (dev_read(vm, i, at + 4) & 0xffff) == CXL_VENDOR &&
+            (dev_read(vm, i, at + 8) & 0xffff) == id) {
+            return at;
+        }
+        at = header >> 20;
+    }
+    return 0;
+}
+
+/* The fixed memory window with index @n */
+static uint64_t window_base(Vm *vm, unsigned n)
+{
+    uint64_t base;
+
+    g_assert_true(find_region(vm->qts, "cxl-fixed-memory-region", n, &base,
+                              NULL));
+    g_assert_cmphex(base, !=, 0);
+    return base;
+}
+
+/*
+ * Is the device's memory at @dpa what is seen at @addr?  Asked in both
+ * directions with values that were never used before.
+ */
+static bool memory_seen(Vm *vm, Model *m, uint64_t addr, uint64_t dpa)
+{
+    static uint64_t fresh = 0x0123456789abcdef;
+    uint64_t old = model_peek(m, dpa);
+    bool reads, writes;
+
+    fresh += 0x1111111111111111;
+    model_poke(m, dpa, fresh);
+    reads = qtest_readq(vm->qts, addr) == fresh;
+
+    qtest_writeq(vm->qts, addr, ~fresh);
+    writes = model_peek(m, dpa) == ~fresh;
+    if (!writes) {
+        g_assert_cmphex(model_peek(m, dpa), ==, fresh);
+    }
+    g_assert_cmpint(reads, ==, writes);
+    model_poke(m, dpa, old);
+    return reads;
+}
+
+static void assert_window_mapped(Vm *vm, Model *m, uint64_t base, uint64_t size,
+                                 bool mapped)
+{
+    uint64_t offsets[] = { 0, 8, 4096, size / 2, size - 4096, size - 8 };
+    unsigned i;
+
+    for (i = 0; i < ARRAY_SIZE(offsets); i++) {
+        g_assert_cmpint(memory_seen(vm, m, base + offsets[i], offsets[i]), ==,
+                        mapped);
+    }
+}
+
+/* Decoder 0 of the device below bridge @i as firmware leaves it */
+static void assert_firmware_decoder(Vm *vm, unsigned i, uint64_t base,
+                                    uint64_t size)
+{
+    g_assert_cmphex(qtest_readq(vm->qts, hdm_at(i, HDM_BASE(0))), ==, base);
+    g_assert_cmphex(qtest_readq(vm->qts, hdm_at(i, HDM_SIZE(0))), ==, size);
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(i, HDM_CTRL(0))), ==,
+                    CTRL_FIRMWARE);
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(i, HDM_GLOBAL)), ==, 2);
+}
+
+static void assert_dvsec_base(Vm *vm, unsigned i, uint64_t base)
+{
+    uint16_t dvsec = find_dvsec(vm, i, DVSEC_DEVICE);
+
+    g_assert_cmphex(dvsec, !=, 0);
+    g_assert_cmphex(dev_read(vm, i, dvsec + 0x20), ==, base >> 32);
+    g_assert_cmphex(dev_read(vm, i, dvsec + 0x24) & 0xf0000000, ==,
+                    base & 0xf0000000);
+    g_assert_cmphex(dev_read(vm, i, dvsec + 0x30), ==, 0);
+    g_assert_cmphex(dev_read(vm, i, dvsec + 0x34) & 0xf0000000, ==, 0);
+}
+
+/* Is there any part of the host's address in these bytes? */
+static void assert_no_host_address(const uint8_t *bytes, size_t size,
+                                   const char *where)
+{
+    uint8_t wanted[2];
+    const uint8_t *found;
+
+    stw_le_p(wanted, HOST_BASE_HI);
+    found = memmem(bytes, size, wanted, sizeof(wanted));
+    if (found) {
+        g_error("host address at 0x%zx of %s", (size_t)(found - bytes), where);
+    }
+}
+
+static void assert_no_host_address_at(Vm *vm, uint64_t addr, size_t size,
+                                      const char *where)
+{
+    g_autofree uint8_t *bytes = g_malloc(size);
+
+    qtest_memread(vm->qts, addr, bytes, size);
+    assert_no_host_address(bytes, size, where);
+}
+
+/* Configuration space */
+
+static void test_config(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0);
+    uint16_t locator;
+
+    pci_enable(vm, 0);
+    g_assert_cmphex(dev_read(vm, 0, 0), ==, DEVICE_ID << 16 | VENDOR_ID);
+    g_assert_cmphex(dev_read(vm, 0, 8) >> 8, ==, 0x120000);
+    g_assert_cmphex(find_cap(vm, 0, CAP_EXPRESS), !=, 0);
+    assert_dvsec_base(vm, 0, base);
+
+    /* The component registers are where the guest will look for them */
+    locator = find_dvsec(vm, 0, DVSEC_LOCATOR);
+    g_assert_cmphex(locator, !=, 0);
+    g_assert_cmphex(dev_read(vm, 0, locator + 0x0c), ==, COMPONENT | 1 << 8);
+    g_assert_cmphex(dev_read(vm, 0, locator + 0x10), ==, 0);
+
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* The range bases of a locked device are read-only, its control is not */
+static void test_config_dvsec_writes(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0);
+    uint16_t dvsec, control;
+    unsigned i;
+
+    pci_enable(vm, 0);
+    dvsec = find_dvsec(vm, 0, DVSEC_DEVICE);
+    for (i = 0x20; i < 0x38; i += 4) {
+        qtest_writel(vm->qts, dev_at(vm, 0, dvsec + i), 0xffffffff);
+        qtest_writew(vm->qts, dev_at(vm, 0, dvsec + i), 0x1234);
+        qtest_writeb(vm->qts, dev_at(vm, 0, dvsec + i + 3), 0x56);
+    }
+    assert_dvsec_base(vm, 0, base);
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+
+    /* CACHE_ENABLE */
+    control = dev_read(vm, 0, dvsec + 0x0c);
+    dev_write16(vm, 0, dvsec + 0x0c, control ^ 1);
+    g_assert_cmphex((uint16_t)dev_read(vm, 0, dvsec + 0x0c), ==, control ^ 1);
+    g_assert_cmphex(model_state(m, "dvsec", "control"), ==, control ^ 1);
+
+    vm_stop(vm);
+    model_stop(m);
+}
+
+static void test_no_host_address(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    g_autofree char *state = model_ask(m, "state");
+    g_autofree char *number = g_strdup_printf("%" PRIu64, HOST_BASE);
+    uint64_t base = window_base(vm, 0);
+
+    /* The device does have it, or nothing would be shown here */
+    g_assert_nonnull(strstr(state, number));
+
+    assert_no_host_address_at(vm, dev_at(vm, 0, 0), 4096, "config space");
+    pci_enable(vm, 0);
+    assert_no_host_address_at(vm, dev_at(vm, 0, 0), 4096, "config space");
+    assert_no_host_address_at(vm, bar_at(0, 0), BAR_SIZE, "BAR 0");
+    assert_no_host_address_at(vm, bar_at(0, ENGINE_BAR), ENGINE_BAR_SIZE,
+                              "BAR 2");
+    assert_no_host_address_at(vm, base, MiB, "the window");
+    assert_no_host_address_at(vm, base + 255 * MiB, MiB, "the window");
+
+    /* Nor after a reset */
+    qtest_system_reset(vm->qts);
+    assert_no_host_address_at(vm, dev_at(vm, 0, 0), 4096, "config space");
+
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* Overlay */
+
+static void make_image(Vm *vm, uint8_t *image, uint64_t base, uint64_t size)
+{
+    memset(image, 0, 0x30);
+    stl_le_p(image, qtest_readl(vm->qts, hdm_at(0, 0)));
+    stl_le_p(image + HDM_GLOBAL, 2);
+    stq_le_p(image + HDM_BASE(0), base);
+    stq_le_p(image + HDM_SIZE(0), size);
+    stl_le_p(image + HDM_CTRL(0), CTRL_FIRMWARE);
+}
+
+static uint64_t read_sized(Vm *vm, uint64_t addr, unsigned size)
+{
+    switch (size) {
+    case 1:
+        return qtest_readb(vm->qts, addr);
+    case 2:
+        return qtest_readw(vm->qts, addr);
+    case 4:
+        return qtest_readl(vm->qts, addr);
+    default:
+        return qtest_readq(vm->qts, addr);
+    }
+}
+
+static void write_sized(Vm *vm, uint64_t addr, uint64_t value, unsigned size)
+{
+    switch (size) {
+    case 1:
+        qtest_writeb(vm->qts, addr, value);
+        break;
+    case 2:
+        qtest_writew(vm->qts, addr, value);
+        break;
+    case 4:
+        qtest_writel(vm->qts, addr, value);
+        break;
+    default:
+        qtest_writeq(vm->qts, addr, value);
+        break;
+    }
+}
+
+static void test_overlay_reads(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    uint8_t image[0x30];
+    unsigned at, size;
+
+    pci_enable(vm, 0);
+    assert_firmware_decoder(vm, 0, window_base(vm, 0), 256 * MiB);
+    make_image(vm, image, window_base(vm, 0), 256 * MiB);
+    /* One decoder */
+    g_assert_cmphex(image[0] & 0xf, ==, 0);
+    for (size = 1; size <= 8; size *= 2) {
+        for (at = 0; at + size <= sizeof(image); at++) {
+            g_assert_cmphex(read_sized(vm, hdm_at(0, at), size), ==,
+                            ldn_le_p(image + at, size));
+        }
+    }
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* Whatever is written: all reads back as before, and stays where it is */
+static void test_overlay_writes(void)
+{
+    static const uint64_t values[] = {
+        0, UINT64_MAX, 0x0000020000000200, 0x0000060000000600,
+        0x1000000010000000,
+    };
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0);
+    uint8_t image[0x30], now[0x30];
+    unsigned at, size, i;
+
+    pci_enable(vm, 0);
+    make_image(vm, image, base, 256 * MiB);
+    for (i = 0; i < ARRAY_SIZE(values); i++) {
+        for (size = 1; size <= 8; size *= 2) {
+            for (at = 0; at + size <= sizeof(image); at++) {
+                write_sized(vm, hdm_at(0, at), values[i], size);
+                /* Global Control is the guest's, locked or not */
+                if (size >= 4 && at % 4 == 0 && at <= HDM_GLOBAL &&
+                    at + size > HDM_GLOBAL) {
+                    uint32_t global = values[i] >> (8 * (HDM_GLOBAL - at));
+
+                    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_GLOBAL)),
+                                    ==, global & 3);
+                    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
+                }
+                qtest_memread(vm->qts, hdm_at(0, 0), now, sizeof(now));
+                g_assert_cmpmem(now, sizeof(now), image, sizeof(image));
+            }
+        }
+    }
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* The decoder block is QEMU's: the device is not asked */
+static void test_overlay_no_round_trip(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    unsigned at;
+
+    pci_enable(vm, 0);
+    model_region_accesses(m, 0);
+    for (at = 0; at < 0x30; at += 4) {
+        qtest_readl(vm->qts, hdm_at(0, at));
+        qtest_writel(vm->qts, hdm_at(0, at), 0x200);
+    }
+    g_free(model_ask(m, "state"));
+    g_assert_cmpuint(model_region_accesses(m, 10), ==, 0);
+    /* While a register next to it is the device's */
+    qtest_readl(vm->qts, bar_at(0, CM));
+    g_assert_cmpuint(model_region_accesses(m, 0), ==, 1);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* Decoding off and on again is the guest's right */
+static void test_overlay_global_enable(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0);
+
+    pci_enable(vm, 0);
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 0);
+    assert_window_mapped(vm, m, base, 256 * MiB, false);
+    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* The capability array and the other capabilities are the device's own */
+static void test_pass_through(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    uint32_t entries, i;
+    bool hdm = false;
+
+    pci_enable(vm, 0);
+    g_assert_cmphex(qtest_readl(vm->qts, bar_at(0, CM)) & 0xffff, ==, 1);
+    entries = qtest_readl(vm->qts, bar_at(0, CM)) >> 24;
+    g_assert_cmpuint(entries, ==, 3);
+    for (i = 1; i <= entries; i++) {
+        uint32_t entry = qtest_readl(vm->qts, bar_at(0, CM + 4 * i));
+
+        if ((entry & 0xffff) == 5) {
+            g_assert_cmphex(CM + (entry >> 20), ==, HDM);
+            hdm = true;
+        }
+    }
+    g_assert_true(hdm);
+
+    /* RAS: a mask that can be written, by the dword */
+    g_assert_cmphex(qtest_readl(vm->qts, bar_at(0, CM_RAS + 4)), ==, 0x1cfff);
+    qtest_writel(vm->qts, bar_at(0, CM_RAS + 4), 0x1);
+    g_assert_cmphex(qtest_readl(vm->qts, bar_at(0, CM_RAS + 4)), ==, 0x1);
+
+    /* Link: 8-byte registers, in one access and as parts */
+    g_assert_cmphex(qtest_readq(vm->qts, bar_at(0, CM_LINK)), ==, 0x4002);
+    qtest_writeq(vm->qts, bar_at(0, CM_LINK + 0x10), 0x123456789abULL);
+    g_assert_cmphex(qtest_readq(vm->qts, bar_at(0, CM_LINK + 0x10)), ==,
+                    0x123456789abULL);
+    g_assert_cmphex(qtest_readl(vm->qts, bar_at(0, CM_LINK + 0x14)), ==, 0x123);
+    g_assert_cmphex(qtest_readw(vm->qts, bar_at(0, CM_LINK + 0x12)), ==,
+                    0x4567);
+    g_assert_cmphex(qtest_readb(vm->qts, bar_at(0, CM_LINK + 0x11)), ==, 0x89);
+
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* What is not left out of the BAR is mapped: no message goes to the device */
+static void test_bar_direct(void)
+{
+    static const uint64_t offsets[] = {
+        0, COMPONENT, CM - 4, CM + 0x1000, BAR_SIZE - 4,
+    };
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    unsigned i;
+
+    pci_enable(vm, 0);
+    model_region_accesses(m, 0);
+    for (i = 0; i < ARRAY_SIZE(offsets); i++) {
+        qtest_writel(vm->qts, bar_at(0, offsets[i]), 0xabcd0000 + i);
+    }
+    for (i = 0; i < ARRAY_SIZE(offsets); i++) {
+        g_assert_cmphex(qtest_readl(vm->qts, bar_at(0, offsets[i])), ==,
+                        0xabcd0000 + i);
+    }
+    g_assert_cmpuint(model_region_accesses(m, 0), ==, 0);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* Window */
+
+static void test_window(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0), size;
+    g_autofree char *bytes = NULL;
+    uint8_t pattern[4096], back[4096];
+    unsigned i;
+
+    g_assert_true(find_region(vm->qts, "cxl-fixed-memory-region", 0, &base,
+                              &size));
+    g_assert_cmphex(size, ==, 256 * MiB);
+    pci_enable(vm, 0);
+
+    for (i = 0; i < sizeof(pattern); i++) {
+        pattern[i] = i * 7 + i / 256;
+    }
+    qtest_memwrite(vm->qts, base + 128 * MiB - 2048, pattern, sizeof(pattern));
+    qtest_memread(vm->qts, base + 128 * MiB - 2048, back, sizeof(back));
+    g_assert_cmpmem(pattern, sizeof(pattern), back, sizeof(back));
+    g_assert_cmphex(model_peek(m, 128 * MiB), ==, ldq_le_p(pattern + 2048));
+
+    /* The first and the last byte, both ways */
+    qtest_writeb(vm->qts, base, 0x11);
+    qtest_writeb(vm->qts, base + 256 * MiB - 1, 0x99);
+    g_assert_cmphex(model_peek(m, 0), ==, 0x11);
+    g_assert_cmphex(model_peek(m, 256 * MiB - 8), ==, 0x99ULL << 56);
+    model_poke(m, 0, 0x2222222222222222);
+    model_poke(m, 256 * MiB - 8, 0x7777777777777777);
+    g_assert_cmphex(qtest_readb(vm->qts, base), ==, 0x22);
+    g_assert_cmphex(qtest_readb(vm->qts, base + 256 * MiB - 1), ==, 0x77);
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+
+    /* Without the device being asked */
+    model_region_accesses(m, 9);
+    qtest_memread(vm->qts, base, back, sizeof(back));
+    g_assert_cmpuint(model_region_accesses(m, 9), ==, 0);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+static void test_window_memory_space(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0);
+    unsigned i;
+
+    assert_window_mapped(vm, m, base, 256 * MiB, false);
+    pci_setup(vm, 0);
+    assert_window_mapped(vm, m, base, 256 * MiB, false);
+    for (i = 0; i < 3; i++) {
+        dev_set_command(vm, 0, COMMAND_MEMORY);
+        assert_window_mapped(vm, m, base, 256 * MiB, true);
+        assert_firmware_decoder(vm, 0, base, 256 * MiB);
+        /* A write that leaves memory space on leaves the memory there */
+        dev_set_command(vm, 0, COMMAND_MEMORY | COMMAND_MASTER);
+        assert_window_mapped(vm, m, base, 256 * MiB, true);
+        qtest_writeb(vm->qts, dev_at(vm, 0, CFG_COMMAND + 1), 0x4);
+        assert_window_mapped(vm, m, base, 256 * MiB, true);
+        dev_set_command(vm, 0, COMMAND_MASTER);
+        assert_window_mapped(vm, m, base, 256 * MiB, false);
+    }
+    /* By a byte and by a dword as well */
+    qtest_writel(vm->qts, dev_at(vm, 0, CFG_COMMAND), COMMAND_MEMORY);
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+    qtest_writeb(vm->qts, dev_at(vm, 0, CFG_COMMAND), 0);
+    assert_window_mapped(vm, m, base, 256 * MiB, false);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+static void test_window_power_state(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0);
+    uint16_t control;
+    uint8_t pm;
+
+    pci_enable(vm, 0);
+    pm = find_cap(vm, 0, CAP_PM);
+    control = dev_read(vm, 0, pm + 4);
+    g_assert_cmphex(control & 3, ==, 0);
+    dev_write16(vm, 0, pm + 4, control | 3);
+    g_assert_cmpint(model_state(m, NULL, "power_state"), ==, 3);
+    assert_window_mapped(vm, m, base, 256 * MiB, false);
+    dev_write16(vm, 0, pm + 4, control);
+    g_assert_cmpint(model_state(m, NULL, "power_state"), ==, 0);
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+
+    /* Memory space off in D3hot, so not back with D0 alone */
+    dev_write16(vm, 0, pm + 4, control | 3);
+    dev_set_command(vm, 0, 0);
+    dev_write16(vm, 0, pm + 4, control);
+    assert_window_mapped(vm, m, base, 256 * MiB, false);
+    dev_set_command(vm, 0, COMMAND_MEMORY);
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* Resets that the guest asks the device for: memory cleared, still there */
+static void test_window_function_reset(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0);
+    uint16_t dvsec, value;
+    uint8_t express;
+
+    pci_enable(vm, 0);
+    express = find_cap(vm, 0, CAP_EXPRESS);
+    dvsec = find_dvsec(vm, 0, DVSEC_DEVICE);
+
+    qtest_writeq(vm->qts, base + 4096, 0x1122334455667788);
+    value = dev_read(vm, 0, express + 8);
+    dev_write16(vm, 0, express + 8, value | 0x8000);
+    g_assert_cmpint(model_state(m, "resets", "function"), ==, 1);
+    g_assert_cmphex(qtest_readq(vm->qts, base + 4096), ==, 0);
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+    assert_firmware_decoder(vm, 0, base, 256 * MiB);
+
+    /* INITIATE_CXL_RESET */
+    qtest_writeq(vm->qts, base + 4096, 0x1122334455667788);
+    value = dev_read(vm, 0, dvsec + 0x10);
+    dev_write16(vm, 0, dvsec + 0x10, value | 4);
+    g_assert_cmpint(model_state(m, "resets", "cxl"), ==, 1);
+    g_assert_cmphex(dev_read(vm, 0, dvsec + 0x12) & 2, ==, 2);
+    g_assert_cmphex(qtest_readq(vm->qts, base + 4096), ==, 0);
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+    assert_firmware_decoder(vm, 0, base, 256 * MiB);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* A window that is larger than the memory: the rest is nothing */
+static void test_window_surplus(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, WINDOW("cxl.0", "1G") BRIDGE_0 PORT(0),
+                           "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0);
+
+    pci_enable(vm, 0);
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+    g_assert_false(memory_seen(vm, m, base + 256 * MiB, 0));
+    g_assert_false(memory_seen(vm, m, base + 1024 * MiB - 8, 256 * MiB - 8));
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* Host bridge */
+
+/* Address of the host bridge's decoder block; 0: it has none */
+static uint64_t bridge_hdm(Vm *vm, unsigned i)
+{
+    uint64_t base;
+    uint32_t n, entries;
+
+    g_assert_true(find_region(vm->qts, "pxb-cxl-host", i, &base, NULL));
+    base += 0x1000;
+    entries = qtest_readl(vm->qts, base) >> 24;
+    g_assert_cmpuint(entries, >, 0);
+    for (n = 1; n <= entries; n++) {
+        uint32_t entry = qtest_readl(vm->qts, base + 4 * n);
+
+        if ((entry & 0xffff) == 5) {
+            return base + (entry >> 20);
+        }
+    }
+    return 0;
+}
+
+static void assert_bridge_decoder(Vm *vm, unsigned i, uint64_t base,
+                                  uint64_t size)
+{
+    uint64_t at = bridge_hdm(vm, i);
+
+    g_assert_cmphex(at, !=, 0);
+    g_assert_cmphex(qtest_readl(vm->qts, at + HDM_BASE(0)), ==,
+                    (uint32_t)base);
+    g_assert_cmphex(qtest_readl(vm->qts, at + HDM_BASE(0) + 4), ==, base >> 32);
+    g_assert_cmphex(qtest_readl(vm->qts, at + HDM_SIZE(0)), ==,
+                    (uint32_t)size);
+    g_assert_cmphex(qtest_readl(vm->qts, at + HDM_SIZE(0) + 4), ==, size >> 32);
+    g_assert_cmphex(qtest_readl(vm->qts, at + HDM_CTRL(0)), ==, CTRL_FIRMWARE);
+    /* Target list: port 0 alone */
+    g_assert_cmphex(qtest_readl(vm->qts, at + HDM_SKIP(0)), ==, 0);
+    g_assert_cmphex(qtest_readl(vm->qts, at + HDM_GLOBAL) & 2, ==, 2);
+}
+
+static void test_bridge(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0), at = bridge_hdm(vm, 0);
+    unsigned i, reg;
+
+    /* There before the guest does anything */
+    assert_bridge_decoder(vm, 0, base, 256 * MiB);
+    pci_enable(vm, 0);
+    for (reg = HDM_BASE(0); reg < HDM_BASE(1); reg += 4) {
+        qtest_writel(vm->qts, at + reg, 0xffffffff);
+        qtest_writel(vm->qts, at + reg, 0);
+    }
+    assert_bridge_decoder(vm, 0, base, 256 * MiB);
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+
+    /* The bridge's registers are made anew by each reset */
+    for (i = 0; i < 2; i++) {
+        qtest_writel(vm->qts, at + HDM_GLOBAL, 0);
+        qtest_system_reset(vm->qts);
+        assert_bridge_decoder(vm, 0, base, 256 * MiB);
+        qtest_writel(vm->qts, at + HDM_CTRL(0), 0);
+        assert_bridge_decoder(vm, 0, base, 256 * MiB);
+    }
+    /* Its other decoders are the guest's, as ever */
+    qtest_writel(vm->qts, at + HDM_BASE(1) + 4, 0x1234);
+    g_assert_cmphex(qtest_readl(vm->qts, at + HDM_BASE(1) + 4), ==, 0x1234);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* The port's number is what the target list names */
+static void test_bridge_port_number(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, WINDOW_0 BRIDGE_0
+                           "-device cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=0,"
+                           "port=7 ", "'bus': 'rp0'");
+
+    g_assert_cmphex(qtest_readl(vm->qts, bridge_hdm(vm, 0) + HDM_SKIP(0)), ==,
+                    7);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+static void test_bridge_pass_through(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, WINDOW_0 BRIDGE(0, 52, "") PORT(0),
+                           "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0);
+
+    g_assert_cmphex(bridge_hdm(vm, 0), ==, 0);
+    pci_enable(vm, 0);
+    assert_firmware_decoder(vm, 0, base, 256 * MiB);
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+    qtest_system_reset(vm->qts);
+    g_assert_cmphex(bridge_hdm(vm, 0), ==, 0);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* Resets of the machine */
+
+static void test_system_reset(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0);
+    int64_t resets;
+    unsigned i;
+
+    for (i = 0; i < 3; i++) {
+        pci_enable(vm, 0);
+        assert_firmware_decoder(vm, 0, base, 256 * MiB);
+        assert_dvsec_base(vm, 0, base);
+        assert_window_mapped(vm, m, base, 256 * MiB, true);
+
+        qtest_writeq(vm->qts, base, 0x1122334455667788);
+        qtest_writeq(vm->qts, base + 256 * MiB - 8, 0x8877665544332211);
+        qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 0);
+        resets = model_state(m, "resets", "device");
+        qtest_system_reset(vm->qts);
+        g_assert_cmpint(model_state(m, "resets", "device"), >, resets);
+
+        /* Memory space is off, so nothing is mapped; the memory is cleared */
+        assert_window_mapped(vm, m, base, 256 * MiB, false);
+        g_assert_cmphex(model_peek(m, 0), ==, 0);
+        g_assert_cmphex(model_peek(m, 256 * MiB - 8), ==, 0);
+    }
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* Several devices, several decoders */
+
+static void test_two_devices(void)
+{
+    Model *m0 = model_start(DEFAULT_MODEL);
+    Model *m1 = model_start("--hdm-size 1G --device-id 0xc2a2");
+    g_autofree char *dev0 = device_arg(m0, "'bus': 'rp0'");
+    g_autofree char *json1 =
+        g_strdup_printf("{\"driver\": \"vfio-user-pci\", \"id\": \"dev1\", "
+                        "\"bus\": \"rp1\", \"socket\": {\"type\": \"unix\", "
+                        "\"path\": \"%s\"}}", m1->socket);
+    g_autofree char *args =
+        g_strdup_printf("%s %s -device '%s'",
+                        WINDOWS("cxl.0", "256M", "cxl.1", "1G")
+                        BRIDGE_0 BRIDGE_1 PORT(0) PORT(1), dev0, json1);
+    Vm *vm = vm_start(args);
+    uint64_t base0 = window_base(vm, 0), base1 = window_base(vm, 1);
+
+    g_assert_cmphex(base1, >=, base0 + 256 * MiB);
+    pci_enable(vm, 0);
+    pci_enable(vm, 1);
+    g_assert_cmphex(dev_read(vm, 0, 0) >> 16, ==, 0xc2a1);
+    g_assert_cmphex(dev_read(vm, 1, 0) >> 16, ==, 0xc2a2);
+    assert_firmware_decoder(vm, 0, base0, 256 * MiB);
+    assert_firmware_decoder(vm, 1, base1, 1024 * MiB);
+    assert_dvsec_base(vm, 0, base0);
+    assert_dvsec_base(vm, 1, base1);
+    assert_bridge_decoder(vm, 0, base0, 256 * MiB);
+    assert_bridge_decoder(vm, 1, base1, 1024 * MiB);
+    assert_window_mapped(vm, m0, base0, 256 * MiB, true);
+    assert_window_mapped(vm, m1, base1, 1024 * MiB, true);
+    /* Each is itself, not the other */
+    g_assert_false(memory_seen(vm, m1, base0, 0));
+    g_assert_false(memory_seen(vm, m0, base1, 0));
+
+    dev_set_command(vm, 0, 0);
+    assert_window_mapped(vm, m0, base0, 256 * MiB, false);
+    assert_window_mapped(vm, m1, base1, 1024 * MiB, true);
+    vm_stop(vm);
+    model_stop(m0);
+    model_stop(m1);
+}
+
+static void test_decoders(const char *bridge, const char *options,
+                          unsigned count)
+{
+    g_autofree char *topology =
+        g_strdup_printf("-M cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=%uM %s %s",
+                        count * 256, bridge, PORT(0));
+    Model *m = model_start(options);
+    Vm *vm = vm_start_with(m, topology, "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0);
+    unsigned i, n;
+
+    for (i = 0; i < 2; i++) {
+        pci_enable(vm, 0);
+        g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, 0)) & 0xf, ==,
+                        count / 2);
+        for (n = 0; n < count; n++) {
+            g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_BASE(n))), ==,
+                            base + n * 256 * MiB);
+            g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_SIZE(n))), ==,
+                            256 * MiB);
+            g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(n))), ==,
+                            CTRL_FIRMWARE);
+        }
+        assert_window_mapped(vm, m, base, count * 256 * MiB, true);
+        for (n = 0; n < count; n++) {
+            g_assert_true(memory_seen(vm, m, base + n * 256 * MiB,
+                                      n * 256 * MiB));
+        }
+        qtest_system_reset(vm->qts);
+    }
+    vm_stop(vm);
+    model_stop(m);
+}
+
+static void test_four_decoders(void)
+{
+    test_decoders(BRIDGE_0, "--decoders 4 --decoder-size 256M", 4);
+}
+
+/* More than a host bridge has; one that passes through has no say */
+static void test_ten_decoders(void)
+{
+    test_decoders(BRIDGE(0, 52, ""), "--decoders 10 --decoder-size 256M", 10);
+}
+
+/* Decoders that the guest programs */
+
+static void hdm_program(Vm *vm, uint64_t base, uint64_t size, uint32_t ctrl)
+{
+    qtest_writeq(vm->qts, hdm_at(0, HDM_BASE(0)), base);
+    qtest_writeq(vm->qts, hdm_at(0, HDM_SIZE(0)), size);
+    qtest_writel(vm->qts, hdm_at(0, HDM_CTRL(0)), ctrl);
+}
+
+static void assert_guest_mode(Vm *vm, Model *m)
+{
+    uint64_t base = window_base(vm, 0);
+
+    pci_enable(vm, 0);
+    assert_dvsec_base(vm, 0, 0);
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==, 0);
+    g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_BASE(0))), ==, 0);
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_GLOBAL)), ==, 0);
+    assert_window_mapped(vm, m, base, 512 * MiB, false);
+
+    /* Beside the window, and across its end */
+    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
+    hdm_program(vm, base - 256 * MiB, 256 * MiB, CTRL_COMMIT);
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==,
+                    CTRL_COMMIT | CTRL_ERROR);
+    hdm_program(vm, base + 256 * MiB, 512 * MiB, 0);
+    hdm_program(vm, base + 256 * MiB, 512 * MiB, CTRL_COMMIT);
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==,
+                    CTRL_COMMIT | CTRL_ERROR);
+    /* Larger than the memory */
+    hdm_program(vm, base, 768 * MiB, 0);
+    hdm_program(vm, base, 768 * MiB, CTRL_COMMIT);
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==,
+                    CTRL_COMMIT | CTRL_ERROR);
+    assert_window_mapped(vm, m, base, 512 * MiB, false);
+
+    /* Inside, but not at the start; then elsewhere, and locked */
+    hdm_program(vm, base + 256 * MiB, 256 * MiB, 0);
+    hdm_program(vm, base + 256 * MiB, 256 * MiB, CTRL_COMMIT);
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==,
+                    CTRL_COMMIT | CTRL_COMMITTED);
+    g_assert_true(memory_seen(vm, m, base + 256 * MiB, 0));
+    g_assert_true(memory_seen(vm, m, base + 512 * MiB - 8, 256 * MiB - 8));
+    g_assert_false(memory_seen(vm, m, base, 0));
+    qtest_writel(vm->qts, hdm_at(0, HDM_CTRL(0)), 0);
+    g_assert_false(memory_seen(vm, m, base + 256 * MiB, 0));
+
+    hdm_program(vm, base, 512 * MiB, CTRL_COMMIT | CTRL_LOCK);
+    assert_window_mapped(vm, m, base, 512 * MiB, true);
+    qtest_writel(vm->qts, hdm_at(0, HDM_CTRL(0)), 0);
+    assert_window_mapped(vm, m, base, 512 * MiB, true);
+}
+
+/* Once more after a reset: nothing of it is left, the lock neither */
+static void test_guest(const char *options, const char *members)
+{
+    Model *m = model_start(options);
+    Vm *vm = vm_start_with(m, WINDOW("cxl.0", "512M") BRIDGE_0 PORT(0),
+                           members);
+    unsigned i;
+
+    for (i = 0; i < 2; i++) {
+        assert_guest_mode(vm, m);
+        qtest_system_reset(vm->qts);
+    }
+    /* What is the guest's on the endpoint is the guest's on the bridge */
+    g_assert_cmphex(qtest_readl(vm->qts, bridge_hdm(vm, 0) + HDM_CTRL(0)), ==,
+                    0);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+static void test_guest_auto(void)
+{
+    test_guest("--hdm-size 512M --uncommitted", "'bus': 'rp0'");
+}
+
+static void test_guest_on_request(void)
+{
+    test_guest("--hdm-size 512M", "'bus': 'rp0', 'x-cxl-decoders': 'guest'");
+}
+
+/* Without CXL it is a PCI device like any other, below any port */
+static void test_off(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY,
+                           "'bus': 'rp0', 'x-cxl-decoders': 'off'");
+    uint64_t base = window_base(vm, 0);
+
+    pci_enable(vm, 0);
+    g_assert_cmphex(dev_read(vm, 0, 0), ==, DEVICE_ID << 16 | VENDOR_ID);
+    assert_window_mapped(vm, m, base, 256 * MiB, false);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* The property is for the device's creation only */
+static void test_mode_is_fixed(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    QDict *error;
+    QDict *answer;
+
+    error = qtest_qmp_assert_failure_ref(vm->qts, "{'execute': 'qom-set', "
+        "'arguments': {'path': '/machine/peripheral/dev0', "
+        "'property': 'x-cxl-decoders', 'value': 'off'}}");
+    g_assert_cmpstr(qdict_get_str(error, "desc"), ==,
+                    "x-cxl-decoders cannot change once the device is realized");
+    qobject_unref(error);
+    answer = qtest_qmp(vm->qts, "{'execute': 'qom-get', 'arguments': {"
+                       "'path': '/machine/peripheral/dev0', "
+                       "'property': 'x-cxl-decoders'}}");
+    g_assert_cmpstr(qdict_get_str(answer, "return"), ==, "auto");
+    qobject_unref(answer);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* Migration */
+
+static void test_migration(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    g_autofree char *wanted =
+        g_strdup_printf("vfio vfio-user:%s: the memory of a CXL device cannot "
+                        "be migrated", m->socket);
+    QDict *error;
+
+    error = qtest_qmp_assert_failure_ref(vm->qts, "{'execute': 'migrate', "
+                "'arguments': {'uri': 'exec:cat >/dev/null'}}");
+    g_assert_nonnull(strstr(qdict_get_str(error, "desc"), wanted));
+    qobject_unref(error);
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'query-status'}");
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* Refusals */
+
+typedef struct Refusal {
+    const char *name;
+    const char *model;          /* options of the model, NULL: the default */
+    const char *args;           /* windows, bridges, ports and what is there */
+    const char *device;         /* the device's options, NULL: below port 0 */
+    const char *after;          /* what comes after it on the command line */
+    const char *text;           /* %s: a window's size or the like */
+    bool cold_only;             /* device_add cannot get there */
+} Refusal;
+
+#define SWITCH \
+    "-device cxl-upstream,bus=rp0,id=us0 " \
+    "-device cxl-downstream,port=0,bus=us0,id=ds0,chassis=2,slot=0 "
+
+static const Refusal refusals[] = {
+    {
+        .name = "on-the-root-bus",
+        .args = TOPOLOGY,
+        .device = "'bus': 'pcie.0'",
+        .text = "CXL: the device is on root bus 'pcie.0' itself, expected it "
+                "below a cxl-rp on a pxb-cxl; set its bus= to the id of such a "
+                "root port",
+        .cold_only = true,      /* such a bus takes no hotplug */
+    }, {
+        .name = "below-a-switch",
+        .args = TOPOLOGY SWITCH,
+        .device = "'bus': 'ds0'",
+        .text = "CXL: 'ds0' above the device is a port of a switch or below "
+                "one, expected a root port of a pxb-cxl; set the device's bus= "
+                "to the id of a cxl-rp",
+    }, {
+        .name = "port-not-on-cxl",
+        .args = WINDOW_0 BRIDGE_0
+                "-device pcie-root-port,id=rp0,bus=pcie.0,chassis=0,slot=0 ",
+        .text = "CXL: root port 'rp0' is on bus 'pcie.0', which is not a CXL "
+                "bus, expected a cxl-rp with bus= set to the id of a pxb-cxl",
+    }, {
+        .name = "port-not-cxl",
+        .args = WINDOW_0 BRIDGE_0
+                "-device pcie-root-port,id=rp0,bus=cxl.0,chassis=0,slot=0 ",
+        .text = "CXL: 'rp0' above the device is a pcie-root-port, expected a "
+                "cxl-rp",
+    }, {
+        .name = "two-ports",
+        .args = TOPOLOGY
+                "-device cxl-rp,id=rp9,bus=cxl.0,chassis=9,slot=1 ",
+        .text = "CXL: pxb-cxl 'cxl.0' has 2 root ports, expected one; give "
+                "each CXL device a pxb-cxl of its own",
+    }, {
+        .name = "second-port-later",
+        .args = TOPOLOGY,
+        .after = "-device cxl-rp,id=rp9,bus=cxl.0,chassis=9,slot=1 ",
+        .text = "CXL: pxb-cxl 'cxl.0' has 2 root ports, expected one; give "
+                "each CXL device a pxb-cxl of its own",
+        .cold_only = true,
+    }, {
+        .name = "function-1",
+        .args = TOPOLOGY,
+        .device = "'bus': 'rp0', 'addr': '0.1'",
+        .text = "CXL: the device is function 1 of slot 0, expected addr=0.0",
+        .cold_only = true,      /* a function alone does not announce itself */
+    }, {
+        .name = "beside-another-function",
+        .args = TOPOLOGY "-device pci-testdev,id=other,bus=rp0,addr=0.1 ",
+        .device = "'bus': 'rp0', 'addr': '0.0', 'multifunction': true",
+        .text = "CXL: 'other' is function 1 below the same root port 'rp0', "
+                "expected the CXL device alone; give 'other' a root port "
+                "elsewhere with bus=",
+    }, {
+        .name = "multifunction",
+        .args = TOPOLOGY,
+        .device = "'bus': 'rp0', 'multifunction': true",
+        .text = "CXL: multifunction=on, expected a device of one function",
+    }, {
+        .name = "no-window",
+        .args = BRIDGE_0 PORT(0),
+        .text = "CXL: no fixed memory window targets pxb-cxl 'cxl.0', expected "
+                "one of 256M; add cxl-fmw.N.targets.0=cxl.0,"
+                "cxl-fmw.N.size=256M to -machine",
+    }, {
+        .name = "window-of-another-bridge",
+        .model = "--hdm-size 2G",
+        .args = WINDOW("cxl.1", "2G") BRIDGE_0 BRIDGE_1 PORT(0) PORT(1),
+        .text = "CXL: no fixed memory window targets pxb-cxl 'cxl.0', expected "
+                "one of 2G; add cxl-fmw.N.targets.0=cxl.0,cxl-fmw.N.size=2G to "
+                "-machine",
+    }, {
+        .name = "two-windows",
+        .args = WINDOWS("cxl.0", "256M", "cxl.0", "256M") BRIDGE_0 PORT(0),
+        .text = "CXL: windows cxl-fmw.0 and cxl-fmw.1 both target pxb-cxl "
+                "'cxl.0', expected one; remove one of them from -machine",
+    }, {
+        .name = "interleaved-window",
+        .args = "-M cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.targets.1=cxl.1,"
+                "cxl-fmw.0.size=512M " BRIDGE_0 BRIDGE_1 PORT(0) PORT(1),
+        .text = "CXL: window cxl-fmw.0 interleaves over 2 host bridges, "
+                "expected pxb-cxl 'cxl.0' as its single target; give it a "
+                "window of its own with cxl-fmw.0.targets.0=cxl.0",
+    }, {
+        .name = "small-window",
+        .model = "--hdm-size 768M",
+        .args = WINDOW("cxl.0", "512M") BRIDGE_0 PORT(0),
+        .text = "CXL: window cxl-fmw.0 has 512M, expected at least the 768M "
+                "that the device's decoders need; set cxl-fmw.0.size=768M",
+    }, {
+        .name = "small-second-window",
+        .model = "--hdm-size 1G",
+        .args = WINDOWS("cxl.1", "4G", "cxl.0", "512M")
+                BRIDGE_0 BRIDGE_1 PORT(0) PORT(1),
+        .text = "CXL: window cxl-fmw.1 has 512M, expected at least the 1G that "
+                "the device's decoders need; set cxl-fmw.1.size=1G",
+    }, {
+        .name = "small-window-for-the-guest",
+        .model = "--hdm-size 512M --uncommitted",
+        .args = TOPOLOGY,
+        .text = "CXL: window cxl-fmw.0 has 256M, expected at least the 512M "
+                "that the device's decoders need; set cxl-fmw.0.size=512M",
+    }, {
+        .name = "locked-but-uncommitted",
+        .model = "--uncommitted",
+        .args = TOPOLOGY,
+        .device = "'bus': 'rp0', 'x-cxl-decoders': 'locked'",
+        .text = "CXL: x-cxl-decoders=locked, but the host's firmware committed "
+                "none of the 1 decoders; use x-cxl-decoders=guest",
+    },
+};
+
+static char *refusal_text(const Refusal *r, Model *m)
+{
+    return g_strdup_printf("vfio vfio-user:%s: %s", m->socket, r->text);
+}
+
+/*
+ * QEMU with @args, which are not a working machine: how it ended is returned,
+ * what it said is in @output.  If nothing keeps it, it quits by itself.
+ */
+static int run_qemu(const char *args, char **output)
+{
+    g_autofree char *all = common_args(args);
+    g_autofree char *command =
+        g_strdup_printf("echo '{\"execute\": \"qmp_capabilities\"}"
+                        "{\"execute\": \"quit\"}' | "
+                        "exec %s -accel qtest -display none -qmp stdio %s",
+                        qtest_qemu_binary(NULL), all);
+    const char *argv[] = { "/bin/sh", "-c", command, NULL };
+    GError *err = NULL;
+    int status;
+
+    g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL, NULL,
+                 NULL, NULL, output, &status, &err);
+    g_assert_no_error(err);
+    return status;
+}
+
+static void assert_refused(const char *args, const char *wanted)
+{
+    g_autofree char *output = NULL;
+    int status = run_qemu(args, &output);
+
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 1 ||
+        !strstr(output, wanted)) {
+        g_test_message("expected: %s", wanted);
+        g_test_message("status 0x%x, said: %s", status, output);
+    }
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+    g_assert_nonnull(strstr(output, wanted));
+}
+
+static void test_refuse_cold(const void *opaque)
+{
+    const Refusal *r = opaque;
+    Model *m = model_start(r->model ?: DEFAULT_MODEL);
+    g_autofree char *device = device_arg(m, r->device ?: "'bus': 'rp0'");
+    g_autofree char *args = g_strconcat(r->args, device, r->after, NULL);
+    g_autofree char *wanted = refusal_text(r, m);
+
+    assert_refused(args, wanted);
+    g_assert_cmpint(model_state(m, NULL, "dma_maps"), ==, 0);
+    model_stop(m);
+}
+
+/* The same by device_add: an error, and nothing has changed */
+static void assert_device_add_fails(Vm *vm, Model *m, const char *members,
+                                    const char *wanted)
+{
+    g_autofree char *json = device_json(m, members);
+    QDict *args = qobject_to(QDict, qobject_from_json(json, &error_abort));
+    QDict *answer;
+    QDict *error;
+
+    answer = qtest_qmp(vm->qts, "{'execute': 'device_add', 'arguments': %p}",
+                       args);
+    g_assert_true(qdict_haskey(answer, "error"));
+    error = qdict_get_qdict(answer, "error");
+    g_assert_cmpstr(qdict_get_str(error, "desc"), ==, wanted);
+    qobject_unref(answer);
+
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'query-status'}");
+    answer = qtest_qmp(vm->qts, "{'execute': 'qom-list', 'arguments': "
+                       "{'path': '/machine/peripheral/dev0'}}");
+    g_assert_true(qdict_haskey(answer, "error"));
+    qobject_unref(answer);
+}
+
+static void test_refuse_hot(const void *opaque)
+{
+    const Refusal *r = opaque;
+    Model *m = model_start(r->model ?: DEFAULT_MODEL);
+    g_autofree char *wanted = refusal_text(r, m);
+    Vm *vm = vm_start(r->args);
+    g_autofree char *before = qtest_hmp(vm->qts, "info mtree");
+    g_autofree char *after = NULL;
+    unsigned i;
+
+    for (i = 0; i < 2; i++) {
+        assert_device_add_fails(vm, m, r->device ?: "'bus': 'rp0'", wanted);
+    }
+    after = qtest_hmp(vm->qts, "info mtree");
+    g_assert_cmpstr(before, ==, after);
+    vm_stop(vm);
+    g_assert_cmpint(model_state(m, NULL, "dma_maps"), ==, 0);
+    model_stop(m);
+}
+
+/* What the address space has no room for has no address */
+static void test_refuse_window_without_address(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    g_autofree char *device = device_arg(m, "'bus': 'rp0'");
+    g_autofree char *args =
+        g_strdup_printf("%s -M cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=%s "
+                        "%s %s", board->short_cpu, board->short_size,
+                        BRIDGE_0 PORT(0), device);
+    g_autofree char *wanted =
+        g_strdup_printf("vfio vfio-user:%s: CXL: window cxl-fmw.0 does not fit "
+                        "the guest's physical address space, so it has no "
+                        "address; raise the address bits (-cpu with more of "
+                        "them, phys-bits= on x86) or lower cxl-fmw.0.size",
+                        m->socket);
+
+    assert_refused(args, wanted);
+    model_stop(m);
+}
+
+static void test_refuse_only_migratable(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    g_autofree char *device = device_arg(m, "'bus': 'rp0'");
+    g_autofree char *args = g_strconcat("-only-migratable ", TOPOLOGY, device,
+                                        NULL);
+    g_autofree char *wanted =
+        g_strdup_printf("vfio vfio-user:%s: the memory of a CXL device cannot "
+                        "be migrated", m->socket);
+
+    assert_refused(args, wanted);
+    model_stop(m);
+}
+
+static void test_refuse_mode(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    g_autofree char *device = device_arg(m, "'bus': 'rp0', "
+                                            "'x-cxl-decoders': 'some'");
+    g_autofree char *args = g_strconcat(TOPOLOGY, device, NULL);
+
+    assert_refused(args, "some");
+    model_stop(m);
+}
+
+/* Accepted, with a warning that says how large it should be */
+static void test_warn_surplus(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    g_autofree char *device = device_arg(m, "'bus': 'rp0'");
+    g_autofree char *args = g_strconcat(WINDOW("cxl.0", "1G") BRIDGE_0
+                                        PORT(0), device, NULL);
+    g_autofree char *exact = g_strconcat(TOPOLOGY, device, NULL);
+    g_autofree char *wanted =
+        g_strdup_printf("vfio vfio-user:%s: CXL: window cxl-fmw.0 has 1024 "
+                        "MiB, the device needs 256; the rest stays empty and "
+                        "is part of what a guest sees, set "
+                        "cxl-fmw.0.size=256M", m->socket);
+    g_autofree char *output = NULL;
+    g_autofree char *quiet = NULL;
+    int status;
+
+    status = run_qemu(args, &output);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+    g_assert_nonnull(strstr(output, wanted));
+
+    status = run_qemu(exact, &quiet);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+    g_assert_null(strstr(quiet, "CXL"));
+    model_stop(m);
+}
+
+/* Hotplug */
+
+static void device_add(Vm *vm, Model *m, const char *members)
+{
+    g_autofree char *json = device_json(m, members);
+    QDict *args = qobject_to(QDict, qobject_from_json(json, &error_abort));
+
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'device_add', "
+                             "'arguments': %p}", args);
+}
+
+static uint16_t find_port_express(Vm *vm)
+{
+    uint8_t at = qtest_readb(vm->qts, port_at(vm, 0, 0x34));
+    unsigned steps;
+
+    for (steps = 0; steps < 48 && at; steps++) {
+        uint16_t header = qtest_readw(vm->qts, port_at(vm, 0, at));
+
+        if ((header & 0xff) == CAP_EXPRESS) {
+            return at;
+        }
+        at = header >> 8;
+    }
+    g_assert_not_reached();
+}
+
+/* What a guest's hotplug driver does: on, or off with its indicator */
+static void slot_power(Vm *vm, bool on)
+{
+    uint64_t control = port_at(vm, 0, find_port_express(vm) + 0x18);
+    uint16_t value = qtest_readw(vm->qts, control) & ~0x0700;
+
+    /* Power Indicator Control: 01b on, 11b off; Power Controller Control */
+    qtest_writew(vm->qts, control, value | (on ? 0x0100 : 0x0700));
+}
+
+static void device_del(Vm *vm)
+{
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'device_del', "
+                             "'arguments': {'id': 'dev0'}}");
+    slot_power(vm, false);
+    qtest_qmp_eventwait(vm->qts, "DEVICE_DELETED");
+}
+
+static void test_hotplug(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start(TOPOLOGY);
+    g_autofree char *empty = qtest_hmp(vm->qts, "info mtree");
+    uint64_t base = window_base(vm, 0);
+    unsigned i;
+
+    for (i = 0; i < 10; i++) {
+        g_autofree char *now = NULL;
+
+        device_add(vm, m, "'bus': 'rp0'");
+        slot_power(vm, true);
+        assert_bridge_decoder(vm, 0, base, 256 * MiB);
+        pci_setup(vm, 0);
+        assert_window_mapped(vm, m, base, 256 * MiB, false);
+        dev_set_command(vm, 0, COMMAND_MEMORY);
+        assert_firmware_decoder(vm, 0, base, 256 * MiB);
+        assert_dvsec_base(vm, 0, base);
+        assert_window_mapped(vm, m, base, 256 * MiB, true);
+        /* A reset in between does not make it another device */
+        if (i % 3 == 0) {
+            qtest_system_reset(vm->qts);
+            slot_power(vm, true);
+            pci_enable(vm, 0);
+            assert_firmware_decoder(vm, 0, base, 256 * MiB);
+            assert_window_mapped(vm, m, base, 256 * MiB, true);
+        }
+
+        /* While the memory is mapped */
+        device_del(vm);
+        assert_window_mapped(vm, m, base, 256 * MiB, false);
+        g_assert_cmphex(qtest_readl(vm->qts, bridge_hdm(vm, 0) + HDM_CTRL(0)),
+                        ==, 0);
+        qtest_writel(vm->qts, port_at(vm, 0, 0x18), 0);
+        qtest_writew(vm->qts, port_at(vm, 0, CFG_COMMAND), 0);
+        qtest_writel(vm->qts, port_at(vm, 0, 0x20), 0);
+        qtest_writel(vm->qts, port_at(vm, 0, 0x24), 0);
+        now = qtest_hmp(vm->qts, "info mtree");
+        if (i == 0) {
+            g_free(empty);
+            empty = g_steal_pointer(&now);
+        } else {
+            g_assert_cmpstr(now, ==, empty);
+        }
+        g_assert_null(strstr(empty, "CXL decoder"));
+    }
+    g_assert_cmpint(model_state(m, NULL, "opens"), ==, i);
+    g_assert_cmpint(model_state(m, NULL, "dma_maps"), ==, 0);
+
+    /* Nothing is left that would block this */
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'migrate', "
+                             "'arguments': {'uri': 'exec:cat >/dev/null'}}");
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* A bridge whose decoder the guest uses is not taken from under it */
+static void test_hotplug_bridge_in_use(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start(TOPOLOGY);
+    uint64_t at = bridge_hdm(vm, 0), base = window_base(vm, 0);
+
+    qtest_writel(vm->qts, at + HDM_BASE(0), (uint32_t)base);
+    qtest_writel(vm->qts, at + HDM_BASE(0) + 4, base >> 32);
+    qtest_writel(vm->qts, at + HDM_SIZE(0), 256 * MiB);
+    qtest_writel(vm->qts, at + HDM_CTRL(0), CTRL_COMMIT);
+    g_assert_cmphex(qtest_readl(vm->qts, at + HDM_CTRL(0)) & CTRL_COMMITTED, ==,
+                    CTRL_COMMITTED);
+
+    device_add(vm, m, "'bus': 'rp0'");
+    slot_power(vm, true);
+    pci_enable(vm, 0);
+    /* Not locked, and still what the guest programmed */
+    g_assert_cmphex(qtest_readl(vm->qts, at + HDM_CTRL(0)), ==,
+                    CTRL_COMMIT | CTRL_COMMITTED);
+    g_assert_cmphex(qtest_readl(vm->qts, at + HDM_BASE(0) + 4), ==, base >> 32);
+    device_del(vm);
+    g_assert_cmphex(qtest_readl(vm->qts, at + HDM_CTRL(0)), ==,
+                    CTRL_COMMIT | CTRL_COMMITTED);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* A device that was there from the start can be taken out, and come back */
+static void test_unplug_cold_plugged(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0);
+
+    pci_enable(vm, 0);
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+    device_del(vm);
+    assert_window_mapped(vm, m, base, 256 * MiB, false);
+    qtest_system_reset(vm->qts);
+    g_assert_cmphex(qtest_readl(vm->qts, bridge_hdm(vm, 0) + HDM_CTRL(0)), ==,
+                    0);
+    device_add(vm, m, "'bus': 'rp0'");
+    slot_power(vm, true);
+    pci_enable(vm, 0);
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* Devices that go, or that are none */
+
+/* Standard error of what is started until it is taken back goes to a file */
+typedef struct Capture {
+    char *path;
+    int saved;
+} Capture;
+
+static void capture_start(Capture *c)
+{
+    GError *err = NULL;
+    int fd = g_file_open_tmp("vfio-cxl-test-XXXXXX", &c->path, &err);
+
+    g_assert_no_error(err);
+    fflush(stderr);
+    c->saved = dup(STDERR_FILENO);
+    g_assert_cmpint(dup2(fd, STDERR_FILENO), ==, STDERR_FILENO);
+    close(fd);
+}
+
+static void capture_release(Capture *c)
+{
+    fflush(stderr);
+    g_assert_cmpint(dup2(c->saved, STDERR_FILENO), ==, STDERR_FILENO);
+    close(c->saved);
+}
+
+static char *capture_read(Capture *c)
+{
+    GError *err = NULL;
+    char *text;
+
+    g_file_get_contents(c->path, &text, NULL, &err);
+    g_assert_no_error(err);
+    unlink(c->path);
+    g_free(c->path);
+    return text;
+}
+
+static void test_model_killed(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    g_autofree char *said = NULL;
+    Capture capture;
+    uint64_t base;
+    Vm *vm;
+
+    capture_start(&capture);
+    vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    capture_release(&capture);
+    base = window_base(vm, 0);
+    pci_enable(vm, 0);
+    assert_window_mapped(vm, m, base, 256 * MiB, true);
+
+    g_assert_true(WIFSIGNALED(model_end(m, SIGKILL)));
+
+    /* The VM lives, whatever the guest touches */
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'query-status'}");
+    qtest_writeq(vm->qts, base, 1);
+    qtest_readq(vm->qts, base + 256 * MiB - 8);
+    g_assert_cmphex(qtest_readl(vm->qts, bar_at(0, CM)), ==, 0xffffffff);
+    g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_BASE(0))), ==, base);
+    dev_set_command(vm, 0, 0);
+    dev_set_command(vm, 0, COMMAND_MEMORY);
+    /* What does not answer is not there */
+    g_assert_false(find_region(vm->qts, "vfio-user CXL decoder 0", 0, &base,
+                               NULL));
+    qtest_system_reset(vm->qts);
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'query-status'}");
+    vm_stop(vm);
+
+    said = capture_read(&capture);
+    g_assert_nonnull(strstr(said, "vfio-user"));
+    model_stop(m);
+}
+
+/* A server that knows no vfio-user at all */
+typedef struct Stranger {
+    const char *name;
+    const char *says;           /* to whatever is sent; NULL: nothing */
+    size_t size;
+    bool hangs_up;
+} Stranger;
+
+static const Stranger strangers[] = {
+    { "hangs-up", NULL, 0, true },
+    { "is-silent", NULL, 0, false },
+    { "is-a-web-server", "HTTP/1.1 400 Bad Request\r\n\r\n", 28, false },
+    { "says-zeros", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16, false },
+    /* A reply to message 0, of 8 bytes */
+    { "replies-too-short", "\0\0\1\0\10\0\0\0\1\0\0\0\0\0\0\0", 16, false },
+};
+
+typedef struct StrangerThread {
+    const Stranger *stranger;
+    int listener;
+} StrangerThread;
+
+static void *stranger_thread(void *opaque)
+{
+    StrangerThread *t = opaque;
+    char buffer[4096];
+    int fd = accept(t->listener, NULL, NULL);
+
+    g_assert_cmpint(fd, >=, 0);
+    while (read(fd, buffer, sizeof(buffer)) > 0) {
+        if (t->stranger->hangs_up) {
+            break;
+        }
+        if (t->stranger->says) {
+            ssize_t sent = send(fd, t->stranger->says, t->stranger->size,
+                                MSG_NOSIGNAL);
+
+            if (sent < 0) {
+                break;
+            }
+        }
+    }
+    close(fd);
+    return NULL;
+}
+
+static void test_stranger(const void *opaque)
+{
+    StrangerThread thread = { .stranger = opaque };
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    Model m = { 0 };
+    g_autofree char *device = NULL;
+    g_autofree char *args = NULL;
+    g_autofree char *wanted = NULL;
+    GError *err = NULL;
+    GThread *running;
+
+    m.dir = g_dir_make_tmp("vfio-cxl-test-XXXXXX", &err);
+    g_assert_no_error(err);
+    m.socket = g_build_filename(m.dir, "vfio-user", NULL);
+    pstrcpy(addr.sun_path, sizeof(addr.sun_path), m.socket);
+    thread.listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    g_assert_cmpint(bind(thread.listener, (struct sockaddr *)&addr,
+                         sizeof(addr)), ==, 0);
+    g_assert_cmpint(listen(thread.listener, 1), ==, 0);
+    running = g_thread_new("stranger", stranger_thread, &thread);
+
+    device = device_arg(&m, "'bus': 'rp0', 'x-msg-timeout': 500");
+    args = g_strconcat(TOPOLOGY, device, NULL);
+    wanted = g_strdup_printf("vfio vfio-user:%s: ", m.socket);
+    assert_refused(args, wanted);
+
+    g_thread_join(running);
+    close(thread.listener);
+    unlink(m.socket);
+    g_assert_cmpint(rmdir(m.dir), ==, 0);
+    g_free(m.socket);
+    g_free(m.dir);
+}
+
+/* Nobody there at all */
+static void test_no_socket(void)
+{
+    Model m = { .socket = (char *)"/nonexistent/vfio-user" };
+    g_autofree char *device = device_arg(&m, "'bus': 'rp0'");
+    g_autofree char *args = g_strconcat(TOPOLOGY, device, NULL);
+
+    assert_refused(args, "/nonexistent/vfio-user");
+}
+
+static void add_refusals(void)
+{
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(refusals); i++) {
+        g_autofree char *cold = g_strdup_printf("/vfio-cxl/refuse/%s",
+                                                refusals[i].name);
+        g_autofree char *hot = g_strdup_printf("/vfio-cxl/refuse-hot/%s",
+                                               refusals[i].name);
+
+        qtest_add_data_func(cold, &refusals[i], test_refuse_cold);
+        if (!refusals[i].cold_only) {
+            qtest_add_data_func(hot, &refusals[i], test_refuse_hot);
+        }
+    }
+    for (i = 0; i < ARRAY_SIZE(strangers); i++) {
+        g_autofree char *name = g_strdup_printf("/vfio-cxl/stranger/%s",
+                                                strangers[i].name);
+
+        qtest_add_data_func(name, &strangers[i], test_stranger);
+    }
+}
+
+static void test_skipped(void)
+{
+    g_test_skip("CXL_TYPE2_MODEL is not set: the path of the CXL Type-2 device "
+                "model, see docs/testing.md");
+}
+
+static void make_bios(void)
+{
+    static const char zeros[64 * KiB];
+    GError *err = NULL;
+    int fd = g_file_open_tmp("vfio-cxl-test-bios-XXXXXX", &bios, &err);
+
+    g_assert_no_error(err);
+    g_assert_cmpint(write(fd, zeros, sizeof(zeros)), ==, sizeof(zeros));
+    close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    size_t i;
+    int ret;
+
+    g_test_init(&argc, &argv, NULL);
+
+    for (i = 0; i < ARRAY_SIZE(boards); i++) {
+        if (g_str_equal(boards[i].arch, qtest_get_arch())) {
+            board = &boards[i];
+        }
+    }
+    if (!board || !model_path()) {
+        qtest_add_func("/vfio-cxl/skipped", test_skipped);
+        return g_test_run();
+    }
+    make_bios();
+
+#define TEST(path, func) qtest_add_func("/vfio-cxl/" path, func)
+    TEST("config", test_config);
+    TEST("config/dvsec-writes", test_config_dvsec_writes);
+    TEST("no-host-address", test_no_host_address);
+    TEST("overlay/reads", test_overlay_reads);
+    TEST("overlay/writes", test_overlay_writes);
+    TEST("overlay/no-round-trip", test_overlay_no_round_trip);
+    TEST("overlay/global-enable", test_overlay_global_enable);
+    TEST("overlay/pass-through", test_pass_through);
+    TEST("bar-direct", test_bar_direct);
+    TEST("window", test_window);
+    TEST("window/memory-space", test_window_memory_space);
+    TEST("window/power-state", test_window_power_state);
+    TEST("window/function-reset", test_window_function_reset);
+    TEST("window/surplus", test_window_surplus);
+    TEST("bridge", test_bridge);
+    TEST("bridge/port-number", test_bridge_port_number);
+    TEST("bridge/pass-through", test_bridge_pass_through);
+    TEST("system-reset", test_system_reset);
+    TEST("two-devices", test_two_devices);
+    TEST("decoders/4", test_four_decoders);
+    TEST("decoders/10", test_ten_decoders);
+    TEST("guest/auto", test_guest_auto);
+    TEST("guest/on-request", test_guest_on_request);
+    TEST("off", test_off);
+    TEST("mode-is-fixed", test_mode_is_fixed);
+    TEST("migration", test_migration);
+    add_refusals();
+    TEST("refuse/window-without-address", test_refuse_window_without_address);
+    TEST("refuse/only-migratable", test_refuse_only_migratable);
+    TEST("refuse/mode", test_refuse_mode);
+    TEST("refuse/no-socket", test_no_socket);
+    TEST("warn-surplus", test_warn_surplus);
+    TEST("hotplug", test_hotplug);
+    TEST("hotplug/bridge-in-use", test_hotplug_bridge_in_use);
+    TEST("hotplug/unplug-cold-plugged", test_unplug_cold_plugged);
+    TEST("model-killed", test_model_killed);
+#undef TEST
+
+    ret = g_test_run();
+    unlink(bios);
+    g_free(bios);
+    return ret;
+}
