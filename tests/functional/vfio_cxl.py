@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+'''
+A Linux guest on a CXL Type-2 device behind vfio: what the tests of all machines share
+
+The device is a vfio-user server with a control socket (cxl-type2-model); the guest
+is a kernel with an initramfs that uses the device's memory and reports on the serial
+console, in TAP and in lines "CXL2: key=value ...".
+
+The environment names them:
+  CXL_TYPE2_MODEL     the program cxl-type2-model
+  CXL_TYPE2_GUEST     a folder with arm64/ and amd64/, each with a kernel and
+                      initramfs.cpio.gz
+  CXL_TYPE2_FIRMWARE  a folder with QEMU_EFI.fd, bios-256k.bin and option ROMs
+'''
+
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import time
+
+from qemu_test import QemuSystemTest
+
+DEVICE_ID = 'gpu0'
+MIB = 1024 * 1024
+
+
+class Model:
+    '''A running cxl-type2-model.'''
+
+    def __init__(self, program, folder, *options):
+        self.socket = os.path.join(folder, 'device')
+        self._control = os.path.join(folder, 'control')
+        self._process = subprocess.Popen(
+            [program, '--socket', self.socket, '--control', self._control,
+             *options],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True)
+        line = self._process.stdout.readline()
+        if 'listening on' not in line:
+            self.kill()
+            raise RuntimeError(f'{program} does not listen: {line}')
+
+    def ctl(self, *words):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(10)
+            s.connect(self._control)
+            s.sendall((' '.join(str(w) for w in words) + '\n').encode())
+            with s.makefile() as f:
+                reply = f.readline().strip()
+        if reply.startswith('error'):
+            raise RuntimeError(f'{words}: {reply}')
+        return reply
+
+    def peek(self, offset):
+        return self.ctl('peek', offset, 16).replace(' ', '')
+
+    def poke(self, offset, data):
+        self.ctl('poke', offset, data)
+
+    def state(self):
+        return json.loads(self.ctl('state'))
+
+    def kill(self):
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+class Boot:
+    '''What one boot of the guest reported, until its verdict.'''
+
+    def __init__(self):
+        self.facts = {}
+        self.failed = []
+        self.passed = 0
+        self.planned = None
+        self.verdict = None
+        self.seconds = None
+        self.handshake = False
+
+    def add(self, line):
+        if line.startswith('CXL2: '):
+            for word in line.split():
+                key, equals, value = word.partition('=')
+                if equals:
+                    self.facts.setdefault(key, value)
+            self.verdict = self.facts.get('verdict')
+        elif re.match(r'not ok \d', line):
+            self.failed.append(line)
+        elif re.match(r'ok \d', line):
+            self.passed += 1
+        elif m := re.match(r'1\.\.(\d+)$', line):
+            self.planned = int(m[1])
+
+    def number(self, key):
+        return int(self.facts[key], 0)
+
+
+class VfioCxlTest(QemuSystemTest):
+    '''To be completed by: the attributes below.'''
+
+    # The slowest power-on to verdict that is accepted, in seconds
+    boot_limit = 120
+    architecture = kernel = firmware = console = machine_type = None
+    machine_options = ()
+
+    def setUp(self):
+        super().setUp()
+        self.paths = {}
+        for name in ('CXL_TYPE2_MODEL', 'CXL_TYPE2_GUEST',
+                     'CXL_TYPE2_FIRMWARE'):
+            path = os.environ.get(name)
+            if not path:
+                self.skipTest(f'{name} is not set')
+            if not os.path.exists(path):
+                self.skipTest(f'{name}={path} does not exist')
+            self.paths[name] = os.path.abspath(path)
+        guest = os.path.join(self.paths['CXL_TYPE2_GUEST'], self.architecture)
+        self.kernel_path = os.path.join(guest, self.kernel)
+        self.initrd_path = os.path.join(guest, 'initramfs.cpio.gz')
+        for path in (self.kernel_path, self.initrd_path):
+            if not os.path.exists(path):
+                self.skipTest(f'{path} does not exist')
+        self.require_device('vfio-user-pci')
+        self.require_device('pxb-cxl')
+        self._pending = b''
+
+    def start(self, hdm='256M', window=None, append=''):
+        '''Starts a model and a machine whose only CXL device it is.'''
+        self.model = Model(self.paths['CXL_TYPE2_MODEL'],
+                           self.socket_dir().name, '--hdm-size', hdm)
+        self.addCleanup(self.model.kill)
+        self.hdm_size = int(hdm[:-1]) * {'M': MIB, 'G': 1024 * MIB}[hdm[-1]]
+        firmware = self.paths['CXL_TYPE2_FIRMWARE']
+        device = {'driver': 'vfio-user-pci', 'id': DEVICE_ID, 'bus': 'rp0',
+                  'socket': {'type': 'unix', 'path': self.model.socket}}
+        self.set_machine(self.machine_type)
+        self.vm.set_console()
+        self.vm.add_args(
+            '-nodefaults', '-smp', '2', '-m', '2G', *self.machine_options,
+            '-machine', 'cxl=on,memory-backend=mem,'
+            f'cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size={window or hdm}',
+            '-object', 'memory-backend-memfd,id=mem,size=2G,share=on',
+            '-L', firmware, '-bios', os.path.join(firmware, self.firmware),
+            '-device', 'pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=12,'
+            'hdm_for_passthrough=on',
+            '-device', 'cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=2',
+            '-device', json.dumps(device),
+            '-kernel', self.kernel_path, '-initrd', self.initrd_path,
+            '-append', f'rdinit=/init console={self.console} loglevel=4 '
+            + append)
+        self.vm.launch()
+
+    def read_line(self, deadline):
+        '''The guest's next line; None when the deadline passes or it ends.'''
+        while b'\n' not in self._pending:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            self.vm.console_socket.settimeout(left)
+            try:
+                got = self.vm.console_socket.recv(4096)
+            except TimeoutError:
+                return None
+            if not got:
+                return None
+            self._pending += got
+        raw, _, self._pending = self._pending.partition(b'\n')
+        line = raw.decode(errors='replace').strip()
+        self.log.debug('console: %s', line)
+        return line
+
+    def wait_for(self, pattern, seconds):
+        '''Skips the guest's lines up to one that matches.'''
+        deadline = time.monotonic() + seconds
+        while (line := self.read_line(deadline)) is not None:
+            if m := re.search(pattern, line):
+                return m
+        self.fail(f'the guest did not print "{pattern}" within {seconds} s')
+
+    def boot(self):
+        '''
+        Follows the guest to its verdict; what it wrote must be in the model's
+        memory, and what the model got must be seen by the guest.
+        '''
+        boot = Boot()
+        begin = time.monotonic()
+        poked = None
+        while boot.verdict is None:
+            line = self.read_line(begin + self.boot_limit)
+            self.assertIsNotNone(
+                line, f'no verdict within {self.boot_limit} s')
+            self.assertNotIn('Kernel panic', line)
+            boot.add(line)
+            if line.startswith('CXL2: wrote '):
+                wrote = dict(w.split('=') for w in line.split()[2:])
+                self.assertEqual(self.model.peek(0), wrote['first'])
+                self.assertEqual(self.model.peek(self.hdm_size - 16),
+                                 wrote['last'])
+            elif line.startswith('CXL2: waiting-for-host'):
+                # No byte 0: the guest takes it for "not yet there".
+                poked = [bytes(1 + secrets.randbelow(255)
+                               for _ in range(16)).hex() for _ in range(2)]
+                self.model.poke(4096, poked[0])
+                self.model.poke(self.hdm_size - 4096, poked[1])
+            elif line.startswith('CXL2: saw '):
+                saw = dict(w.split('=') for w in line.split()[2:])
+                self.assertEqual([saw['first'], saw['last']], poked)
+                boot.handshake = True
+        boot.seconds = time.monotonic() - begin
+        self.log.info('verdict %s after %.1f s', boot.verdict, boot.seconds)
+        return boot
+
+    def check_boot(self, boot):
+        self.assertEqual(boot.failed, [])
+        self.assertEqual(boot.planned, boot.passed)
+        self.assertEqual(boot.verdict, 'pass')
+        facts = boot.facts
+        self.assertEqual(facts['driver'], 'loaded')
+        self.assertRegex(facts['region'], r'^region\d+$')
+        self.assertEqual(facts['base'], facts['window'].split('+')[0])
+        self.assertEqual(boot.number('size'), self.hdm_size)
+        self.assertEqual(facts['locked'], '1')
+        self.assertEqual(facts['iomem'], '1')
+        self.assertTrue(boot.handshake, 'the host\'s bytes were not awaited')
+        self.assertGreaterEqual(float(facts['share']), 0.9)
+
+    def qemu_log(self):
+        with open(self.log_file('default.log'), encoding='utf-8',
+                  errors='replace') as f:
+            return f.read()
+
+    def do_test_boot(self):
+        self.start()
+        self.check_boot(self.boot())
+        self.vm.wait(timeout=30)
+        self.assertEqual(self.vm.exitcode(), 0)
+
+    def do_test_large(self, size):
+        self.start(hdm=size)
+        self.check_boot(self.boot())
+
+    def do_test_reboot(self):
+        '''The second boot finds region and decoder again, and cleared memory.'''
+        self.start(append='cxl2.action=reboot')
+        first = self.boot()
+        self.check_boot(first)
+        resets = self.model.state()
+        second = self.boot()
+        self.check_boot(second)
+        self.assertEqual(second.facts['zero'], '1')
+        for fact in ('region', 'base', 'size', 'decoder', 'window'):
+            self.assertEqual(first.facts[fact], second.facts[fact])
+        self.assertNotEqual(resets, self.model.state())
+
+    def do_test_model_killed(self):
+        '''A device that dies costs the guest that device, not the VM.'''
+        self.start(append='cxl2.action=stay')
+        self.check_boot(self.boot())
+        self.wait_for(r'CXL2: alive', 30)
+        said = self.qemu_log()
+        self.model.kill()
+        # Each round reads the device's registers; it may wait for an answer.
+        for _ in range(3):
+            self.wait_for(r'CXL2: alive', 60)
+        self.assertTrue(self.vm.is_running())
+        self.assertEqual(self.vm.cmd('query-status')['status'], 'running')
+        self.assertRegex(self.qemu_log()[len(said):],
+                         rf'{DEVICE_ID}|vfio[-_]user|{self.model.socket}')
+        self.vm.cmd('quit')
+        self.vm.wait(timeout=30)
+        self.assertEqual(self.vm.exitcode(), 0)

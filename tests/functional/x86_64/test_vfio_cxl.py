@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+'''A CXL Type-2 device behind vfio on q35: SeaBIOS, Linux, the device's memory in use'''
+
+from vfio_cxl import VfioCxlTest
+
+
+class X86VfioCxl(VfioCxlTest):
+
+    architecture = 'amd64'
+    kernel = 'bzImage'
+    firmware = 'bios-256k.bin'
+    console = 'ttyS0'
+    machine_type = 'q35'
+    machine_options = ('-cpu', 'max')
+
+    def test_boot(self):
+        self.do_test_boot()
+
+    def test_reboot(self):
+        self.do_test_reboot()
+
+    def test_model_killed(self):
+        self.do_test_model_killed()
+
+
+if __name__ == '__main__':
+    VfioCxlTest.main()
