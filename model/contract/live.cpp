@@ -10,7 +10,7 @@ namespace model::contract {
 
 namespace {
 
-class Live : public Contract {
+class Live final : public Contract {
   public:
     explicit Live(const Hardware &hardware) : hardware_(hardware) {}
 

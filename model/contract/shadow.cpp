@@ -9,7 +9,7 @@ namespace model::contract {
 
 namespace {
 
-class Shadow : public Contract {
+class Shadow final : public Contract {
   public:
     explicit Shadow(const Hardware &hardware)
         : hardware_(hardware), snapshot_(hardware.registers->hdm().count()),

@@ -216,7 +216,7 @@ void DmaEngine::write_client(std::uint64_t iova, ByteView from, Done done) {
 void DmaEngine::fetch() {
     in_work_ = true;
     buffer_.assign(sizeof(Descriptor), std::byte{0});
-    read_client(descriptor_address(), buffer_, [this](Result<void> result) {
+    read_client(descriptor_address(), buffer_, [this](const Result<void> &result) {
         if (!result) {
             halt(Halt::RingAccess);
             return;
@@ -300,7 +300,7 @@ void DmaEngine::copy() {
         return;
     }
     buffer_.resize(count);
-    const auto stored = [this, count](Result<void> result) {
+    const auto stored = [this, count](const Result<void> &result) {
         if (!result) {
             complete(Status::NotMapped);
             return;
@@ -308,7 +308,7 @@ void DmaEngine::copy() {
         copied_ += count;
         next_ = [this] { copy(); };
     };
-    const auto loaded = [this, destination, stored](Result<void> result) {
+    const auto loaded = [this, destination, stored](const Result<void> &result) {
         if (!result) {
             complete(Status::NotMapped);
         } else if (writes_device(descriptor_)) {
@@ -331,7 +331,7 @@ void DmaEngine::complete(Status status) {
     buffer_.clear();
     append(buffer_, copied_);
     const std::uint64_t at = descriptor_address() + offsetof(Descriptor, bytes);
-    write_client(at, buffer_, [this, at](Result<void> result) {
+    write_client(at, buffer_, [this, at](const Result<void> &result) {
         if (!result) {
             halt(Halt::RingAccess);
             return;
@@ -339,7 +339,7 @@ void DmaEngine::complete(Status status) {
         std::atomic_thread_fence(std::memory_order_seq_cst);
         buffer_.clear();
         append(buffer_, static_cast<std::uint32_t>(status_));
-        write_client(at + sizeof(std::uint64_t), buffer_, [this](Result<void> last) {
+        write_client(at + sizeof(std::uint64_t), buffer_, [this](const Result<void> &last) {
             if (!last) {
                 halt(Halt::RingAccess);
                 return;

@@ -153,8 +153,8 @@ class DmaEngine {
   private:
     using Done = std::function<void(Result<void>)>;
 
-    std::uint32_t get(std::uint32_t reg) const;
-    void set(std::uint32_t reg, std::uint32_t value);
+    std::uint32_t get(std::uint32_t offset) const;
+    void set(std::uint32_t offset, std::uint32_t value);
     void halt(engine::Halt why);
     void enable();
     void update_status();

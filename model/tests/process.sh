@@ -22,6 +22,7 @@ check() { # STATUS TEXT
 }
 
 start() { # OPTION...
+    : >"$dir/out" # the background job empties it later than we look
     "$model" --socket "$dir/s" "$@" >"$dir/out" 2>"$dir/err" &
     pid=$!
     tries=0
