@@ -1,0 +1,1660 @@
+/*
+ * vfio-user-pci against servers that lie, are slow, or die
+ *
+ * A server in a thread of this program plays a small but complete PCI device.
+ * Each case changes one thing that it says or does.  What is expected is told
+ * by the text with which QEMU refuses the device, or by what a guest reads, and
+ * always that QEMU answers afterwards and takes a device that behaves.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <linux/vfio.h>
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "qapi/error.h"
+#include "qemu/atomic.h"
+#include "qemu/bswap.h"
+#include "qemu/memfd.h"
+#include "qemu/sockets.h"
+#include "qemu/units.h"
+#include "standard-headers/linux/pci_regs.h"
+
+enum {
+    CMD_VERSION = 1,
+    CMD_DMA_MAP = 2,
+    CMD_DMA_UNMAP = 3,
+    CMD_GET_INFO = 4,
+    CMD_GET_REGION_INFO = 5,
+    CMD_GET_IRQ_INFO = 7,
+    CMD_SET_IRQS = 8,
+    CMD_REGION_READ = 9,
+    CMD_REGION_WRITE = 10,
+    CMD_DMA_READ = 11,
+    CMD_RESET = 13,
+};
+
+#define FLAG_REPLY 1
+#define FLAG_NO_REPLY 0x10
+#define FLAG_ERROR 0x20
+
+#define MAX_MSG (256 * KiB)
+#define MAX_FDS 16
+#define NUM_REGIONS 9
+#define CONFIG VFIO_PCI_CONFIG_REGION_INDEX
+#define ROM VFIO_PCI_ROM_REGION_INDEX
+#define BAR_SIZE (64 * KiB)
+#define HDR_SIZE 16
+/* Milliseconds: the default of the device, and one for those who wait for it */
+#define LONG_TIMEOUT 5000
+#define SHORT_TIMEOUT 400
+
+typedef struct Msg {
+    uint16_t id;
+    uint16_t command;
+    uint32_t size;
+    uint32_t flags;
+    uint32_t error;
+    uint8_t data[MAX_MSG];
+    /* How it is sent */
+    int fds[MAX_FDS];
+    int num_fds;
+    bool drop;
+    bool twice;
+    uint32_t split;     /* send so many bytes first */
+    unsigned delay_ms;  /* before the rest, or before all */
+} Msg;
+
+typedef struct Server Server;
+typedef struct Case Case;
+
+struct Case {
+    const char *name;
+    void (*setup)(Server *s);
+    void (*answer)(Server *s, const Msg *request, Msg *reply);
+    const char *error;  /* device_add fails with this */
+    const char *log;    /* and QEMU logs this */
+    void (*run)(QTestState *qts, Server *s); /* NULL: device_add */
+    const char *options;
+    unsigned timeout;
+};
+
+struct Server {
+    const Case *test;
+    GThread *thread;
+    char *path;
+    int listen_fd;
+    int fd;
+    bool stop;
+    bool armed;         /* the case's answer() is in force */
+    int mem_fd;
+    uint8_t config[PCI_CFG_SPACE_EXP_SIZE];
+    uint32_t rom_mask;
+    uint64_t region_size[NUM_REGIONS];
+    const char *caps;
+    bool posted;        /* no region is mapped, so writes need no reply */
+    unsigned count;
+    Msg request;
+    Msg reply;
+};
+
+static char *tmpdir;
+static char *log_path;
+static char *bios_path;
+
+/* The device */
+
+static void put_cap(Server *s, unsigned pos, uint8_t id, uint8_t next)
+{
+    s->config[pos] = id;
+    s->config[pos + 1] = next;
+}
+
+static void put_ext_cap(Server *s, unsigned pos, uint16_t id, unsigned next)
+{
+    stl_le_p(s->config + pos, id | 1 << 16 | next << 20);
+}
+
+static void server_init_device(Server *s)
+{
+    uint8_t *c = s->config;
+
+    memset(c, 0, sizeof(s->config));
+    stw_le_p(c + PCI_VENDOR_ID, 0x1234);
+    stw_le_p(c + PCI_DEVICE_ID, 0x5678);
+    stw_le_p(c + PCI_STATUS, PCI_STATUS_CAP_LIST);
+    stl_le_p(c + PCI_CLASS_REVISION, 0x12000001);
+    c[PCI_INTERRUPT_PIN] = 1;
+    c[PCI_CAPABILITY_LIST] = 0x40;
+    put_cap(s, 0x40, PCI_CAP_ID_PM, 0x50);
+    put_cap(s, 0x50, PCI_CAP_ID_MSIX, 0x60);
+    stw_le_p(c + 0x52, 3);
+    stl_le_p(c + 0x54, 2);
+    stl_le_p(c + 0x58, 0x800 | 2);
+    put_cap(s, 0x60, PCI_CAP_ID_EXP, 0xa0);
+    stw_le_p(c + 0x62, 2);
+    put_cap(s, 0xa0, PCI_CAP_ID_MSI, 0);
+    stw_le_p(c + 0xa2, PCI_MSI_FLAGS_64BIT);
+    put_ext_cap(s, 0x100, PCI_EXT_CAP_ID_DSN, 0x140);
+    put_ext_cap(s, 0x140, PCI_EXT_CAP_ID_VNDR, 0);
+
+    memset(s->region_size, 0, sizeof(s->region_size));
+    s->region_size[0] = BAR_SIZE;
+    s->region_size[2] = 4 * KiB;
+    s->region_size[CONFIG] = PCI_CFG_SPACE_EXP_SIZE;
+    stl_le_p(c + PCI_BASE_ADDRESS_0, PCI_BASE_ADDRESS_MEM_TYPE_64);
+    s->caps = "{\"capabilities\":{\"max_msg_fds\":8}}";
+}
+
+static struct vfio_region_info *reply_region(Msg *reply)
+{
+    return (struct vfio_region_info *)reply->data;
+}
+
+static void answer_version(Server *s, Msg *reply)
+{
+    stw_le_p(reply->data, 0);
+    stw_le_p(reply->data + 2, 0);
+    strcpy((char *)reply->data + 4, s->caps);
+    reply->size = HDR_SIZE + 4 + strlen(s->caps) + 1;
+}
+
+/* BAR 0 comes with a file, two areas, and a capability that nobody knows */
+static void answer_region_info(Server *s, const Msg *request, Msg *reply)
+{
+    const struct vfio_region_info *asked = (const void *)request->data;
+    struct vfio_region_info *info = reply_region(reply);
+    struct vfio_region_info_cap_sparse_mmap *sparse = (void *)(info + 1);
+    struct vfio_info_cap_header *unknown = (void *)&sparse->areas[2];
+
+    memset(info, 0, 4096);
+    info->argsz = sizeof(*info);
+    info->index = asked->index;
+    info->size = asked->index < NUM_REGIONS ? s->region_size[asked->index] : 0;
+    info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+    if (info->index == 0 && !s->posted) {
+        info->flags |= VFIO_REGION_INFO_FLAG_MMAP |
+                       VFIO_REGION_INFO_FLAG_CAPS;
+        info->argsz = sizeof(*info) + sizeof(*sparse) +
+                      2 * sizeof(sparse->areas[0]) + 16;
+        info->cap_offset = sizeof(*info);
+        sparse->header.id = VFIO_REGION_INFO_CAP_SPARSE_MMAP;
+        sparse->header.version = 1;
+        sparse->header.next = (char *)unknown - (char *)info;
+        sparse->nr_areas = 2;
+        sparse->areas[0].offset = 0;
+        sparse->areas[0].size = 16 * KiB;
+        sparse->areas[1].offset = 32 * KiB;
+        sparse->areas[1].size = 32 * KiB;
+        unknown->id = 0x7777;
+        unknown->version = 1;
+        reply->fds[reply->num_fds++] = s->mem_fd;
+    }
+    reply->size = HDR_SIZE + MIN(info->argsz, asked->argsz);
+}
+
+static void answer_region_rw(Server *s, const Msg *request, Msg *reply)
+{
+    uint64_t offset = ldq_le_p(request->data);
+    uint32_t region = ldl_le_p(request->data + 8);
+    uint32_t count = ldl_le_p(request->data + 12);
+    bool in_config = region == CONFIG && offset <= sizeof(s->config) &&
+                     count <= sizeof(s->config) - offset;
+
+    g_assert_cmpuint(count, <=, MAX_MSG - 16);
+    memcpy(reply->data, request->data, 16);
+    if (request->command == CMD_REGION_READ) {
+        memset(reply->data + 16, 0x5a, count);
+        if (in_config) {
+            memcpy(reply->data + 16, s->config + offset, count);
+        }
+        reply->size = HDR_SIZE + 16 + count;
+        return;
+    }
+    if (in_config && offset == PCI_COMMAND) {
+        memcpy(s->config + offset, request->data + 16, MIN(count, 2));
+    } else if (in_config && offset == PCI_ROM_ADDRESS && count == 4) {
+        stl_le_p(s->config + offset,
+                 ldl_le_p(request->data + 16) & s->rom_mask);
+    }
+    reply->size = HDR_SIZE + 16;
+}
+
+static void server_answer(Server *s, const Msg *request, Msg *reply)
+{
+    uint32_t index;
+
+    memset(reply, 0, offsetof(Msg, data));
+    memset(reply->fds, 0, sizeof(Msg) - offsetof(Msg, fds));
+    reply->id = request->id;
+    reply->command = request->command;
+    reply->flags = FLAG_REPLY;
+    reply->size = HDR_SIZE;
+
+    switch (request->command) {
+    case CMD_VERSION:
+        answer_version(s, reply);
+        break;
+    case CMD_GET_INFO:
+        stl_le_p(reply->data, 16);
+        stl_le_p(reply->data + 4,
+                 VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET);
+        stl_le_p(reply->data + 8, NUM_REGIONS);
+        stl_le_p(reply->data + 12, VFIO_PCI_NUM_IRQS);
+        reply->size = HDR_SIZE + 16;
+        break;
+    case CMD_GET_REGION_INFO:
+        answer_region_info(s, request, reply);
+        break;
+    case CMD_GET_IRQ_INFO:
+        memcpy(reply->data, request->data, 16);
+        index = ldl_le_p(request->data + 8);
+        stl_le_p(reply->data + 4, VFIO_IRQ_INFO_EVENTFD);
+        stl_le_p(reply->data + 12, index == VFIO_PCI_MSIX_IRQ_INDEX ? 4 :
+                                   index <= VFIO_PCI_MSI_IRQ_INDEX);
+        reply->size = HDR_SIZE + 16;
+        break;
+    case CMD_REGION_READ:
+    case CMD_REGION_WRITE:
+        answer_region_rw(s, request, reply);
+        break;
+    default:
+        break;
+    }
+}
+
+/* The socket */
+
+static bool send_bytes(int fd, const void *buf, size_t len, int *fds, int n)
+{
+    char control[CMSG_SPACE(sizeof(int) * MAX_FDS)] = { 0 };
+    struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    if (n) {
+        struct cmsghdr *cmsg;
+
+        msg.msg_control = control;
+        msg.msg_controllen = CMSG_SPACE(sizeof(int) * n);
+        cmsg = CMSG_FIRSTHDR(&msg);
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN(sizeof(int) * n);
+        memcpy(CMSG_DATA(cmsg), fds, sizeof(int) * n);
+    }
+    while (iov.iov_len) {
+        ssize_t ret = sendmsg(fd, &msg, MSG_NOSIGNAL);
+
+        if (ret <= 0) {
+            return false;
+        }
+        iov.iov_base = (char *)iov.iov_base + ret;
+        iov.iov_len -= ret;
+        msg.msg_controllen = 0;
+    }
+    return true;
+}
+
+static bool send_msg(Server *s, Msg *msg)
+{
+    uint32_t len = MAX(MIN(msg->size, HDR_SIZE + MAX_MSG), HDR_SIZE);
+    uint32_t first = msg->split ?: len;
+
+    if (msg->delay_ms && !msg->split) {
+        g_usleep(msg->delay_ms * 1000);
+    }
+    if (!send_bytes(s->fd, msg, first, msg->fds, msg->num_fds)) {
+        return false;
+    }
+    if (first == len) {
+        return true;
+    }
+    g_usleep(msg->delay_ms * 1000);
+    return send_bytes(s->fd, (char *)msg + first, len - first, NULL, 0);
+}
+
+/* File descriptors that come along (eventfds, guest memory) are closed */
+static bool recv_bytes(int fd, void *buf, size_t len)
+{
+    while (len) {
+        char control[CMSG_SPACE(sizeof(int) * MAX_FDS)];
+        struct iovec iov = { .iov_base = buf, .iov_len = len };
+        struct msghdr msg = {
+            .msg_iov = &iov,
+            .msg_iovlen = 1,
+            .msg_control = control,
+            .msg_controllen = sizeof(control),
+        };
+        ssize_t ret = recvmsg(fd, &msg, 0);
+        struct cmsghdr *cmsg;
+
+        if (ret <= 0) {
+            return false;
+        }
+        for (cmsg = CMSG_FIRSTHDR(&msg); cmsg; cmsg = CMSG_NXTHDR(&msg, cmsg)) {
+            size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+            const int *fds = (const int *)CMSG_DATA(cmsg);
+
+            while (n--) {
+                close(fds[n]);
+            }
+        }
+        buf = (char *)buf + ret;
+        len -= ret;
+    }
+    return true;
+}
+
+static void server_serve(Server *s)
+{
+    Msg *request = &s->request;
+    Msg *reply = &s->reply;
+
+    while (recv_bytes(s->fd, request, HDR_SIZE)) {
+        if (request->size > HDR_SIZE + MAX_MSG ||
+            !recv_bytes(s->fd, request->data, request->size - HDR_SIZE)) {
+            return;
+        }
+        /* The answer to a request of ours */
+        if (request->flags & FLAG_REPLY) {
+            continue;
+        }
+        server_answer(s, request, reply);
+        if (qatomic_read(&s->armed) && s->test->answer) {
+            s->test->answer(s, request, reply);
+        }
+        /* answer() may have ended the connection */
+        if (s->fd < 0) {
+            return;
+        }
+        if (reply->drop || request->flags & FLAG_NO_REPLY) {
+            continue;
+        }
+        if (!send_msg(s, reply) || (reply->twice && !send_msg(s, reply))) {
+            return;
+        }
+    }
+}
+
+static void server_hang_up(Server *s)
+{
+    int fd = qatomic_xchg(&s->fd, -1);
+
+    if (fd >= 0) {
+        shutdown(fd, SHUT_RDWR);
+        close(fd);
+    }
+}
+
+static void *server_thread(void *opaque)
+{
+    Server *s = opaque;
+
+    while (!qatomic_read(&s->stop)) {
+        int fd = accept(s->listen_fd, NULL, NULL);
+
+        if (fd < 0) {
+            break;
+        }
+        qatomic_set(&s->fd, fd);
+        server_serve(s);
+        server_hang_up(s);
+    }
+    return NULL;
+}
+
+static Server *server_start(const Case *test)
+{
+    static unsigned number;
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    Server *s = g_new0(Server, 1);
+
+    s->test = test;
+    s->fd = -1;
+    s->path = g_strdup_printf("%s/sock%u", tmpdir, number++);
+    s->mem_fd = qemu_memfd_create("bar0", BAR_SIZE, false, 0,
+                                  F_SEAL_SHRINK | F_SEAL_GROW, &error_abort);
+    server_init_device(s);
+    if (test->setup) {
+        test->setup(s);
+    }
+    s->armed = true;
+
+    s->listen_fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    g_assert_cmpint(s->listen_fd, >=, 0);
+    g_strlcpy(addr.sun_path, s->path, sizeof(addr.sun_path));
+    g_assert(!bind(s->listen_fd, (struct sockaddr *)&addr, sizeof(addr)));
+    g_assert(!listen(s->listen_fd, 1));
+    s->thread = g_thread_new("server", server_thread, s);
+    return s;
+}
+
+static void server_stop(Server *s)
+{
+    int fd;
+
+    qatomic_set(&s->stop, true);
+    shutdown(s->listen_fd, SHUT_RDWR);
+    fd = qatomic_read(&s->fd);
+    if (fd >= 0) {
+        shutdown(fd, SHUT_RDWR);
+    }
+    g_thread_join(s->thread);
+    close(s->listen_fd);
+    close(s->mem_fd);
+    unlink(s->path);
+    g_free(s->path);
+    g_free(s);
+}
+
+/* QEMU */
+
+static bool is_x86(void)
+{
+    return g_str_equal(qtest_get_arch(), "x86_64") ||
+           g_str_equal(qtest_get_arch(), "i386");
+}
+
+static char *device_json(Server *s, const char *more)
+{
+    return g_strdup_printf("{\"driver\": \"vfio-user-pci\", %s\"socket\": "
+                           "{\"type\": \"unix\", \"path\": \"%s\"}%s%s, "
+                           "\"x-msg-timeout\": %u}", more, s->path,
+                           s->test->options ? ", " : "",
+                           s->test->options ?: "",
+                           s->test->timeout ?: LONG_TIMEOUT);
+}
+
+/* With @s, its device is there from the start, at 00:05.0 */
+static QTestState *start_qemu(Server *s)
+{
+    g_autofree char *json = s ? device_json(s, "\"bus\": \"pcie.0\", "
+                                            "\"addr\": \"5\", ") : NULL;
+
+    /* No CPU runs, and no firmware: hotplug is the root port's own */
+    g_autofree char *machine =
+        is_x86() ? g_strdup_printf("q35 -bios %s -global ICH9-LPC."
+                                   "acpi-pci-hotplug-with-bridge-support=off",
+                                   bios_path)
+                 : g_strdup("virt,highmem-ecam=off");
+
+    return qtest_initf("-nodefaults -M %s -m 256M,slots=2,maxmem=1G "
+                       "-device pcie-root-port,id=rp0,chassis=1 "
+                       "-device pcie-root-port,id=rp1,chassis=2 "
+                       "%s%s%s 2>%s", machine, s ? "-device '" : "",
+                       json ?: "", s ? "'" : "", log_path);
+}
+
+static QDict *device_add(QTestState *qts, Server *s, const char *id,
+                         const char *bus)
+{
+    g_autofree char *more = g_strdup_printf("\"id\": \"%s\", \"bus\": \"%s\", ",
+                                            id, bus);
+    g_autofree char *json = device_json(s, more);
+
+    qtest_qmp_send_raw(qts, "{\"execute\": \"device_add\", "
+                       "\"arguments\": %s}\n", json);
+    return qtest_qmp_receive(qts);
+}
+
+static const char *error_desc(QDict *response)
+{
+    return qdict_haskey(response, "error") ?
+           qdict_get_str(qdict_get_qdict(response, "error"), "desc") : NULL;
+}
+
+static unsigned log_count(const char *text)
+{
+    g_autofree char *log = NULL;
+    unsigned n = 0;
+    char *at;
+
+    g_assert(g_file_get_contents(log_path, &log, NULL, NULL));
+    for (at = log; (at = strstr(at, text)); at++) {
+        n++;
+    }
+    if (!n) {
+        g_test_message("QEMU's log: %s", log);
+    }
+    return n;
+}
+
+static void assert_log(const char *text)
+{
+    int i;
+
+    for (i = 0; i < 50; i++) {
+        if (log_count(text)) {
+            return;
+        }
+        g_usleep(100 * 1000);
+    }
+    g_test_message("not in QEMU's log: %s", text);
+    g_assert_not_reached();
+}
+
+static unsigned count_fds(QTestState *qts)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/fd", qtest_pid(qts));
+    GDir *dir = g_dir_open(path, 0, NULL);
+    unsigned n = 0;
+
+    g_assert(dir);
+    while (g_dir_read_name(dir)) {
+        n++;
+    }
+    g_dir_close(dir);
+    return n;
+}
+
+static unsigned resident_kib(QTestState *qts)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/statm", qtest_pid(qts));
+    g_autofree char *text = NULL;
+    unsigned long size, resident;
+
+    g_assert(g_file_get_contents(path, &text, NULL, NULL));
+    g_assert_cmpint(sscanf(text, "%lu %lu", &size, &resident), ==, 2);
+    return resident * (qemu_real_host_page_size() / KiB);
+}
+
+static const Case good_case = { .name = "good" };
+
+/* QEMU is alive, and the next device does not suffer from the last one */
+static void assert_healthy(QTestState *qts)
+{
+    Server *s = server_start(&good_case);
+    QDict *response;
+
+    qtest_qmp_assert_success(qts, "{'execute': 'query-status'}");
+    response = device_add(qts, s, "good", "rp1");
+    g_assert_cmpstr(error_desc(response), ==, NULL);
+    qobject_unref(response);
+    qtest_qmp_assert_success(qts, "{'execute': 'system_reset'}");
+    qtest_qmp_eventwait(qts, "RESET");
+    qtest_qmp_assert_success(qts, "{'execute': 'query-status'}");
+    server_stop(s);
+}
+
+/* The guest: configuration space and BARs of 00:05.0 */
+
+static uint64_t ecam(unsigned offset)
+{
+    return 0x3f000000 + (5 << 15) + offset;
+}
+
+static uint32_t config_readl(QTestState *qts, unsigned offset)
+{
+    if (is_x86()) {
+        qtest_outl(qts, 0xcf8, 0x80000000 | 5 << 11 | offset);
+        return qtest_inl(qts, 0xcfc);
+    }
+    return qtest_readl(qts, ecam(offset));
+}
+
+static void config_writel(QTestState *qts, unsigned offset, uint32_t value)
+{
+    if (is_x86()) {
+        qtest_outl(qts, 0xcf8, 0x80000000 | 5 << 11 | offset);
+        qtest_outl(qts, 0xcfc, value);
+    } else {
+        qtest_writel(qts, ecam(offset), value);
+    }
+}
+
+#define ID_VALUE 0x56781234
+#define BAR_ADDRESS (is_x86() ? 0xe8000000 : 0x10000000)
+#define RAM_ADDRESS (is_x86() ? 0x100000 : 0x40000000)
+
+static void map_bar(QTestState *qts, unsigned reg, uint32_t value)
+{
+    config_writel(qts, reg, value);
+    config_writel(qts, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+}
+
+/* Reads the vendor and device id; how long it may take, in milliseconds */
+static uint32_t timed_id(QTestState *qts, unsigned limit_ms)
+{
+    int64_t start = g_get_monotonic_time();
+    uint32_t value = config_readl(qts, PCI_VENDOR_ID);
+
+    g_assert_cmpint(g_get_monotonic_time() - start, <, limit_ms * 1000);
+    return value;
+}
+
+/* Running a case */
+
+static void run_device_add(QTestState *qts, Server *s)
+{
+    const Case *test = s->test;
+    int64_t start = g_get_monotonic_time();
+    QDict *response = device_add(qts, s, "d0", "rp0");
+    const char *desc = error_desc(response);
+
+    if (!test->error) {
+        g_assert_cmpstr(desc, ==, NULL);
+    } else {
+        if (!desc || !strstr(desc, test->error)) {
+            g_test_message("error: %s, expected: %s", desc, test->error);
+        }
+        g_assert_nonnull(desc);
+        g_assert_nonnull(strstr(desc, test->error));
+        g_assert_nonnull(strstr(desc, s->path));
+        /* Nobody waited for a timeout that is not the subject of the case */
+        if (!test->timeout) {
+            g_assert_cmpint(g_get_monotonic_time() - start, <, 4 * 1000 * 1000);
+        }
+    }
+    qobject_unref(response);
+}
+
+static void run_case(const void *data)
+{
+    const Case *test = data;
+    Server *s = server_start(test);
+    QTestState *qts;
+
+    /* A QEMU that hangs does not let us wait */
+    alarm(60);
+    if (test->run) {
+        qatomic_set(&s->armed, false);
+        qts = start_qemu(s);
+        test->run(qts, s);
+    } else {
+        qts = start_qemu(NULL);
+        run_device_add(qts, s);
+    }
+    if (test->log) {
+        assert_log(test->log);
+    }
+    assert_healthy(qts);
+    qtest_quit(qts);
+    server_stop(s);
+    alarm(0);
+}
+
+/* Region information */
+
+static bool is_region(const Msg *request, uint32_t index)
+{
+    return request->command == CMD_GET_REGION_INFO &&
+           reply_region((Msg *)request)->index == index;
+}
+
+/* BAR 0 with its capabilities */
+static struct vfio_region_info *bar0_info(const Msg *request, Msg *reply)
+{
+    struct vfio_region_info *info = reply_region(reply);
+
+    return is_region(request, 0) && reply->size >= HDR_SIZE + info->argsz ?
+           info : NULL;
+}
+
+static struct vfio_region_info_cap_sparse_mmap *
+bar0_sparse(const Msg *request, Msg *reply)
+{
+    return bar0_info(request, reply) ? (void *)(reply_region(reply) + 1) : NULL;
+}
+
+static void cap_loop_self(Server *s, const Msg *request, Msg *reply)
+{
+    struct vfio_region_info_cap_sparse_mmap *sparse;
+
+    sparse = bar0_sparse(request, reply);
+    if (sparse) {
+        sparse->header.id = 0x7776;
+        sparse->header.next = reply_region(reply)->cap_offset;
+    }
+}
+
+static void cap_loop_two(Server *s, const Msg *request, Msg *reply)
+{
+    struct vfio_region_info_cap_sparse_mmap *sparse;
+    struct vfio_info_cap_header *unknown;
+
+    sparse = bar0_sparse(request, reply);
+    if (sparse) {
+        unknown = (void *)(reply->data + sparse->header.next);
+        sparse->header.id = 0x7776;
+        unknown->next = reply_region(reply)->cap_offset;
+    }
+}
+
+static void cap_outside(Server *s, const Msg *request, Msg *reply)
+{
+    struct vfio_region_info_cap_sparse_mmap *sparse;
+
+    sparse = bar0_sparse(request, reply);
+    if (sparse) {
+        sparse->header.id = 0x7776;
+        sparse->header.next = 0xfffffff0;
+    }
+}
+
+static void cap_at_end(Server *s, const Msg *request, Msg *reply)
+{
+    struct vfio_region_info *info = bar0_info(request, reply);
+
+    if (info) {
+        info->cap_offset = info->argsz;
+    }
+}
+
+static void cap_unaligned(Server *s, const Msg *request, Msg *reply)
+{
+    struct vfio_region_info *info = bar0_info(request, reply);
+
+    if (info) {
+        info->cap_offset += 4;
+    }
+}
+
+static void cap_truncated(Server *s, const Msg *request, Msg *reply)
+{
+    if (bar0_info(request, reply)) {
+        reply->size = HDR_SIZE + sizeof(struct vfio_region_info) + 4;
+    }
+}
+
+static void argsz_grows(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_region(request, 1)) {
+        reply_region(reply)->argsz = reply_region((Msg *)request)->argsz + 64;
+    }
+}
+
+static void argsz_2g(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_region(request, 1)) {
+        reply_region(reply)->argsz = 0x80000000;
+    }
+}
+
+static void argsz_4g(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_region(request, 1)) {
+        reply_region(reply)->argsz = 0xfffffff0;
+    }
+}
+
+static void areas_many(Server *s, const Msg *request, Msg *reply)
+{
+    struct vfio_region_info_cap_sparse_mmap *sparse;
+
+    sparse = bar0_sparse(request, reply);
+    if (sparse) {
+        sparse->nr_areas = 0x100000;
+    }
+}
+
+static void areas_overlap(Server *s, const Msg *request, Msg *reply)
+{
+    struct vfio_region_info_cap_sparse_mmap *sparse;
+
+    sparse = bar0_sparse(request, reply);
+    if (sparse) {
+        sparse->areas[0].size = 36 * KiB;
+    }
+}
+
+static void areas_outside(Server *s, const Msg *request, Msg *reply)
+{
+    struct vfio_region_info_cap_sparse_mmap *sparse;
+
+    sparse = bar0_sparse(request, reply);
+    if (sparse) {
+        sparse->areas[1].offset = 36 * KiB;
+    }
+}
+
+static void areas_wrap(Server *s, const Msg *request, Msg *reply)
+{
+    struct vfio_region_info_cap_sparse_mmap *sparse;
+
+    sparse = bar0_sparse(request, reply);
+    if (sparse) {
+        sparse->areas[1].offset = -(uint64_t)(16 * KiB);
+    }
+}
+
+static void fds_many(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_region(request, 1)) {
+        while (reply->num_fds < MAX_FDS) {
+            reply->fds[reply->num_fds++] = s->mem_fd;
+        }
+    }
+}
+
+static void region_info_header_only(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_region(request, 1)) {
+        reply->size = HDR_SIZE;
+    }
+}
+
+/* A file that ends inside the second area */
+static void file_short_setup(Server *s)
+{
+    close(s->mem_fd);
+    s->mem_fd = qemu_memfd_create("short", 40 * KiB, false, 0, 0, &error_abort);
+}
+
+static void file_short_run(QTestState *qts, Server *s)
+{
+    map_bar(qts, PCI_BASE_ADDRESS_0, BAR_ADDRESS);
+    /* Not the file's content, which is 0: the server is asked */
+    g_assert_cmphex(qtest_readl(qts, BAR_ADDRESS + 60 * KiB), ==, 0x5a5a5a5a);
+    g_assert_cmphex(qtest_readl(qts, BAR_ADDRESS), ==, 0x5a5a5a5a);
+}
+
+static void file_unsealed_setup(Server *s)
+{
+    close(s->mem_fd);
+    s->mem_fd = qemu_memfd_create("unsealed", BAR_SIZE, false, 0, 0,
+                                  &error_abort);
+}
+
+static void file_unsealed_run(QTestState *qts, Server *s)
+{
+    map_bar(qts, PCI_BASE_ADDRESS_0, BAR_ADDRESS);
+    g_assert(!ftruncate(s->mem_fd, 0));
+    g_assert_cmphex(qtest_readl(qts, BAR_ADDRESS), ==, 0x5a5a5a5a);
+}
+
+/* A sealed one is mapped: content 0 */
+static void file_sealed_run(QTestState *qts, Server *s)
+{
+    map_bar(qts, PCI_BASE_ADDRESS_0, BAR_ADDRESS);
+    g_assert_cmphex(qtest_readl(qts, BAR_ADDRESS), ==, 0);
+    g_assert_cmphex(qtest_readl(qts, BAR_ADDRESS + 20 * KiB), ==, 0x5a5a5a5a);
+    g_assert_cmpint(ftruncate(s->mem_fd, 0), ==, -1);
+}
+
+/* Config space */
+
+static void config_size_0(Server *s)
+{
+    s->region_size[CONFIG] = 0;
+}
+
+static void config_size_16(Server *s)
+{
+    s->region_size[CONFIG] = 16;
+}
+
+static void config_size_1m(Server *s)
+{
+    s->region_size[CONFIG] = 1 * MiB;
+}
+
+static void config_size_4g(Server *s)
+{
+    s->region_size[CONFIG] = 4 * GiB;
+}
+
+static void std_cap_loop(Server *s)
+{
+    s->config[0xa1] = 0x40;
+}
+
+static void std_cap_low(Server *s)
+{
+    s->config[0xa1] = 0x3c;
+}
+
+static void std_cap_at_end(Server *s)
+{
+    s->config[0xa1] = 0xf8;
+    put_cap(s, 0xf8, PCI_CAP_ID_EXP, 0);
+    put_cap(s, 0x60, PCI_CAP_ID_VNDR, 0xa0);
+}
+
+static void std_cap_twice(Server *s)
+{
+    s->config[0xa1] = 0xc0;
+    memcpy(s->config + 0xc0, s->config + 0x50, 12);
+    s->config[0xc1] = 0;
+}
+
+static void ext_cap_loop(Server *s)
+{
+    put_ext_cap(s, 0x140, PCI_EXT_CAP_ID_VNDR, 0x100);
+}
+
+static void ext_cap_low(Server *s)
+{
+    put_ext_cap(s, 0x140, PCI_EXT_CAP_ID_VNDR, 0x80);
+}
+
+static void ext_cap_at_end(Server *s)
+{
+    put_ext_cap(s, 0x140, PCI_EXT_CAP_ID_VNDR, 0xffc);
+    put_ext_cap(s, 0xffc, PCI_EXT_CAP_ID_VNDR, 0);
+}
+
+static void ext_cap_close(Server *s)
+{
+    put_ext_cap(s, 0x140, PCI_EXT_CAP_ID_VNDR, 0x144);
+    put_ext_cap(s, 0x144, PCI_EXT_CAP_ID_VNDR, 0);
+}
+
+static void header_type_1(Server *s)
+{
+    s->config[PCI_HEADER_TYPE] = PCI_HEADER_TYPE_BRIDGE;
+}
+
+static void pin_9(Server *s)
+{
+    s->config[PCI_INTERRUPT_PIN] = 9;
+}
+
+static void msi_128(Server *s)
+{
+    stw_le_p(s->config + 0xa2, PCI_MSI_FLAGS_64BIT | 7 << 1);
+}
+
+static void bar_size_odd(Server *s)
+{
+    s->region_size[2] = 12 * KiB;
+}
+
+static void bar_size_4g(Server *s)
+{
+    s->region_size[2] = 4 * GiB;
+}
+
+static void bar_upper_taken(Server *s)
+{
+    s->region_size[1] = 4 * KiB;
+}
+
+static void bar5_64bit(Server *s)
+{
+    s->region_size[5] = 4 * KiB;
+    stl_le_p(s->config + PCI_BASE_ADDRESS_5, PCI_BASE_ADDRESS_MEM_TYPE_64);
+}
+
+static void bar_unreadable(Server *s, const Msg *request, Msg *reply)
+{
+    if (request->command == CMD_REGION_READ &&
+        ldl_le_p(request->data + 8) == CONFIG &&
+        ldq_le_p(request->data) == PCI_BASE_ADDRESS_2) {
+        reply->flags |= FLAG_ERROR;
+        reply->error = EIO;
+        reply->size = HDR_SIZE;
+    }
+}
+
+static void msix_bir_7(Server *s)
+{
+    stl_le_p(s->config + 0x54, 7);
+}
+
+static void msix_pba_bir_6(Server *s)
+{
+    stl_le_p(s->config + 0x58, 6);
+}
+
+/* Expansion ROM */
+
+#define ROM_ADDRESS (BAR_ADDRESS + 1 * MiB)
+
+static void rom_run(QTestState *qts, Server *s)
+{
+    qatomic_set(&s->armed, true);
+    map_bar(qts, PCI_ROM_ADDRESS, ROM_ADDRESS | PCI_ROM_ADDRESS_ENABLE);
+    qtest_readl(qts, ROM_ADDRESS);
+    qtest_readl(qts, ROM_ADDRESS + 4);
+}
+
+static void rom_huge(Server *s)
+{
+    s->rom_mask = ~0u << 16;
+    s->region_size[ROM] = 1ULL << 50;
+}
+
+static void rom_again(Server *s)
+{
+    s->rom_mask = ~0u << 16;
+    s->region_size[ROM] = 64 * KiB;
+}
+
+static void rom_again_answer(Server *s, const Msg *request, Msg *reply)
+{
+    if (request->command == CMD_REGION_READ &&
+        ldl_le_p(request->data + 8) == ROM) {
+        reply->flags |= FLAG_ERROR;
+        reply->error = EAGAIN;
+        reply->size = HDR_SIZE;
+    }
+}
+
+static void rom_odd(Server *s)
+{
+    s->rom_mask = 0xfff50000;
+    s->region_size[ROM] = 64 * KiB;
+}
+
+/* Version and device information */
+
+static void pgsizes_0(Server *s)
+{
+    s->caps = "{\"capabilities\":{\"pgsizes\":0}}";
+}
+
+static void pgsizes_1g(Server *s)
+{
+    s->caps = "{\"capabilities\":{\"pgsizes\":1073741824}}";
+}
+
+static void max_xfer_0(Server *s)
+{
+    s->caps = "{\"capabilities\":{\"max_data_xfer_size\":0}}";
+}
+
+static void migration_malformed(Server *s)
+{
+    s->caps = "{\"capabilities\":{\"migration\":5,\"write_multiple\":5}}";
+}
+
+static void version_long(Server *s)
+{
+    s->caps = "{\"capabilities\":{\"max_msg_fds\":8},\"remark\":\""
+              "................................................................"
+              "................................................................"
+              "................................................................"
+              "................................................................"
+              "\"}";
+}
+
+static void version_header_only(Server *s, const Msg *request, Msg *reply)
+{
+    if (request->command == CMD_VERSION) {
+        reply->size = HDR_SIZE;
+    }
+}
+
+static void info_long(Server *s, const Msg *request, Msg *reply)
+{
+    if (request->command == CMD_GET_INFO) {
+        stl_le_p(reply->data, 64);
+        memset(reply->data + 16, 0, 48);
+        reply->size = HDR_SIZE + 64;
+    }
+}
+
+static void info_header_only(Server *s, const Msg *request, Msg *reply)
+{
+    if (request->command == CMD_GET_INFO) {
+        reply->size = HDR_SIZE;
+    }
+}
+
+static void irq_info_header_only(Server *s, const Msg *request, Msg *reply)
+{
+    if (request->command == CMD_GET_IRQ_INFO &&
+        ldl_le_p(request->data + 8) == VFIO_PCI_MSIX_IRQ_INDEX) {
+        reply->size = HDR_SIZE;
+    }
+}
+
+static void dma_map_refused(Server *s, const Msg *request, Msg *reply)
+{
+    if (request->command == CMD_DMA_MAP) {
+        reply->flags |= FLAG_ERROR;
+        reply->error = ENOSPC;
+    }
+}
+
+/* Messages, while the device is realized */
+
+static void partial(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_region(request, 3)) {
+        reply->split = HDR_SIZE + 8;
+        reply->delay_ms = 3 * SHORT_TIMEOUT;
+    }
+}
+
+static void partial_file(Server *s, const Msg *request, Msg *reply)
+{
+    if (bar0_info(request, reply)) {
+        reply->split = HDR_SIZE + 8;
+        reply->delay_ms = 3 * SHORT_TIMEOUT;
+    }
+}
+
+static void header_size_8(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_region(request, 3)) {
+        reply->size = 8;
+    }
+}
+
+static void header_type_bad(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_region(request, 3)) {
+        reply->flags = 7;
+    }
+}
+
+static void read_header_only(Server *s, const Msg *request, Msg *reply)
+{
+    if (request->command == CMD_REGION_READ) {
+        reply->size = HDR_SIZE;
+    }
+}
+
+static void read_count_large(Server *s, const Msg *request, Msg *reply)
+{
+    if (request->command == CMD_REGION_READ) {
+        reply->size = HDR_SIZE + 16;
+    }
+}
+
+static void error_0(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_region(request, 3)) {
+        reply->flags |= FLAG_ERROR;
+        reply->size = HDR_SIZE;
+    }
+}
+
+static void dies(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_region(request, 3)) {
+        server_hang_up(s);
+    }
+}
+
+/* Messages, at run time */
+
+#define ARM(s) qatomic_set(&(s)->armed, true)
+#define DISARM(s) qatomic_set(&(s)->armed, false)
+
+static bool is_id_read(Server *s, const Msg *request)
+{
+    return request->command == CMD_REGION_READ &&
+           ldl_le_p(request->data + 8) == CONFIG &&
+           ldq_le_p(request->data) == PCI_VENDOR_ID;
+}
+
+/* The first read goes wrong, the next ones do not */
+static void once_bad_run(QTestState *qts, Server *s)
+{
+    g_assert_cmphex(timed_id(qts, 1000), ==, ID_VALUE);
+    ARM(s);
+    g_assert_cmphex(config_readl(qts, PCI_VENDOR_ID), ==, 0xffffffff);
+    DISARM(s);
+    g_usleep(4 * SHORT_TIMEOUT * 1000);
+    g_assert_cmphex(timed_id(qts, SHORT_TIMEOUT), ==, ID_VALUE);
+    g_assert_cmphex(config_readl(qts, PCI_CLASS_REVISION), ==, 0x12000001);
+    g_assert_cmphex(timed_id(qts, SHORT_TIMEOUT), ==, ID_VALUE);
+}
+
+/* The read is fine, what else comes does not do harm */
+static void once_more_run(QTestState *qts, Server *s)
+{
+    g_assert_cmphex(timed_id(qts, 1000), ==, ID_VALUE);
+    ARM(s);
+    g_assert_cmphex(timed_id(qts, 1000), ==, ID_VALUE);
+    DISARM(s);
+    g_assert_cmphex(timed_id(qts, 1000), ==, ID_VALUE);
+    g_assert_cmphex(config_readl(qts, PCI_CLASS_REVISION), ==, 0x12000001);
+}
+
+static void read_partial(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_id_read(s, request)) {
+        reply->split = HDR_SIZE + 4;
+        reply->delay_ms = 3 * SHORT_TIMEOUT;
+    }
+}
+
+static void read_late(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_id_read(s, request)) {
+        reply->delay_ms = 3 * SHORT_TIMEOUT;
+    }
+}
+
+static void read_twice(Server *s, const Msg *request, Msg *reply)
+{
+    reply->twice = is_id_read(s, request);
+}
+
+static void read_unknown_id(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_id_read(s, request)) {
+        reply->id += 1000;
+    }
+}
+
+static void read_too_long(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_id_read(s, request)) {
+        memset(reply->data + 20, 0xee, 40000);
+        reply->size += 40000;
+    }
+}
+
+static void read_with_fds(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_id_read(s, request)) {
+        reply->fds[0] = reply->fds[1] = s->mem_fd;
+        reply->num_fds = 2;
+    }
+}
+
+/* -4 as error number was "4 bytes read", of what stood on the stack */
+static void read_error_huge(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_id_read(s, request)) {
+        reply->flags |= FLAG_ERROR;
+        reply->error = -4;
+        reply->size = HDR_SIZE;
+    }
+}
+
+static void read_dies(Server *s, const Msg *request, Msg *reply)
+{
+    if (is_id_read(s, request)) {
+        server_hang_up(s);
+    }
+}
+
+#define LOST "lost the connection to the server"
+
+static void dies_run(QTestState *qts, Server *s)
+{
+    int i;
+
+    ARM(s);
+    g_assert_cmphex(timed_id(qts, 1000), ==, 0xffffffff);
+    for (i = 0; i < 1000; i++) {
+        g_assert_cmphex(timed_id(qts, 1000), ==, 0xffffffff);
+    }
+    DISARM(s);
+    /* Said once, with the name of the device, and nothing after it */
+    assert_log(s->path);
+    g_assert_cmpuint(log_count(LOST), ==, 1);
+    g_assert_cmpuint(log_count("\n"), <, 5);
+}
+
+/* A VM whose device is gone goes on changing its memory */
+static void dies_then_map_run(QTestState *qts, Server *s)
+{
+    ARM(s);
+    g_assert_cmphex(timed_id(qts, 1000), ==, 0xffffffff);
+    DISARM(s);
+    if (is_x86()) {
+        qtest_qmp_assert_success(qts, "{'execute': 'object-add', 'arguments': "
+                                 "{'qom-type': 'memory-backend-ram', 'id': "
+                                 "'mem', 'size': 134217728}}");
+        qtest_qmp_assert_success(qts, "{'execute': 'device_add', 'arguments': "
+                                 "{'driver': 'pc-dimm', 'id': 'dimm', "
+                                 "'memdev': 'mem'}}");
+    }
+    qtest_qmp_assert_success(qts, "{'execute': 'system_reset'}");
+    qtest_qmp_eventwait(qts, "RESET");
+}
+
+static void dies_idle_run(QTestState *qts, Server *s)
+{
+    int fd = qatomic_read(&s->fd);
+
+    shutdown(fd, SHUT_RDWR);
+    assert_log(LOST);
+    g_assert_cmphex(timed_id(qts, 1000), ==, 0xffffffff);
+}
+
+/* A socket that is closed with something unread resets the connection */
+static void dies_unread_setup(Server *s)
+{
+    s->posted = true;
+}
+
+static void dies_unread(Server *s, const Msg *request, Msg *reply)
+{
+    if (request->command == CMD_REGION_WRITE) {
+        g_usleep(300 * 1000);
+        server_hang_up(s);
+    }
+}
+
+static void dies_unread_run(QTestState *qts, Server *s)
+{
+    int i;
+
+    map_bar(qts, PCI_BASE_ADDRESS_2, BAR_ADDRESS);
+    ARM(s);
+    for (i = 0; i < 10; i++) {
+        qtest_writel(qts, BAR_ADDRESS + 0x200, i);
+    }
+    assert_log(LOST);
+    DISARM(s);
+}
+
+static void never_answers(Server *s, const Msg *request, Msg *reply)
+{
+    reply->drop = is_id_read(s, request);
+}
+
+/* Two reads wait for the timeout, no more do, until the server is heard */
+static void stuck_run(QTestState *qts, Server *s)
+{
+    int i;
+
+    ARM(s);
+    for (i = 0; i < 2; i++) {
+        g_assert_cmphex(timed_id(qts, 3 * SHORT_TIMEOUT), ==, 0xffffffff);
+    }
+    for (i = 0; i < 20; i++) {
+        g_assert_cmphex(timed_id(qts, SHORT_TIMEOUT / 2), ==, 0xffffffff);
+    }
+    DISARM(s);
+    /* A reply that nobody waits for is a sign of life */
+    s->reply.twice = false;
+    g_assert(send_msg(s, &s->reply));
+    g_usleep(200 * 1000);
+    g_assert_cmphex(timed_id(qts, SHORT_TIMEOUT), ==, ID_VALUE);
+}
+
+/* Requests of the server */
+
+static void send_dma_read(Server *s, uint32_t count, int num_fds)
+{
+    Msg *msg = g_new0(Msg, 1);
+    int i;
+
+    msg->command = CMD_DMA_READ;
+    msg->size = HDR_SIZE + 16;
+    stq_le_p(msg->data, RAM_ADDRESS);
+    stl_le_p(msg->data + 8, count);
+    msg->num_fds = num_fds;
+    for (i = 0; i < num_fds; i++) {
+        msg->fds[i] = s->mem_fd;
+    }
+    send_msg(s, msg);
+    g_free(msg);
+}
+
+static void dma_fds_run(QTestState *qts, Server *s)
+{
+    unsigned before = count_fds(qts);
+    int i;
+
+    for (i = 0; i < 100; i++) {
+        send_dma_read(s, 4, 4);
+    }
+    g_usleep(200 * 1000);
+    g_assert_cmphex(timed_id(qts, 1000), ==, ID_VALUE);
+    g_assert_cmpuint(count_fds(qts), <=, before + 2);
+}
+
+/* Asks for much and reads nothing, neither does it end */
+static void dma_unread_run(QTestState *qts, Server *s)
+{
+    unsigned before = resident_kib(qts);
+    int i;
+
+    config_writel(qts, PCI_COMMAND, PCI_COMMAND_MASTER);
+    /* From here on the server's thread waits instead of reading */
+    ARM(s);
+    g_assert_cmphex(timed_id(qts, 3 * SHORT_TIMEOUT), ==, 0xffffffff);
+    for (i = 0; i < 600; i++) {
+        send_dma_read(s, 1 * MiB, 0);
+    }
+    assert_log("has left more than");
+    DISARM(s);
+    g_assert_cmpuint(resident_kib(qts), <, before + 400 * KiB);
+}
+
+static void dma_unread_answer(Server *s, const Msg *request, Msg *reply)
+{
+    int i;
+
+    for (i = 0; i < 600 && qatomic_read(&s->armed); i++) {
+        g_usleep(50 * 1000);
+    }
+}
+
+/* Failing again and again costs nothing */
+static void again_answer(Server *s, const Msg *request, Msg *reply)
+{
+    unsigned n;
+
+    if (request->command == CMD_VERSION) {
+        s->count++;
+    }
+    n = s->count % 7;
+    if ((n == 0 && request->command == CMD_VERSION) ||
+               (n == 1 && request->command == CMD_GET_INFO) ||
+               (n == 2 && is_region(request, 3)) ||
+               (n == 3 && is_region(request, CONFIG)) ||
+               (n == 4 && request->command == CMD_REGION_READ) ||
+               (n == 5 && request->command == CMD_GET_IRQ_INFO) ||
+               (n == 6 && request->command == CMD_SET_IRQS)) {
+        reply->flags |= FLAG_ERROR;
+        reply->error = EIO;
+        reply->size = HDR_SIZE;
+    }
+}
+
+static void test_again(const void *data)
+{
+    Server *s = server_start(data);
+    QTestState *qts = start_qemu(NULL);
+    unsigned fds = 0, resident = 0;
+    int i;
+
+    alarm(60);
+    for (i = 0; i < 140; i++) {
+        QDict *response = device_add(qts, s, "d0", "rp0");
+
+        g_assert_nonnull(error_desc(response));
+        qobject_unref(response);
+        /* Let what only happens once happen first */
+        if (i == 39) {
+            fds = count_fds(qts);
+            resident = resident_kib(qts);
+        }
+    }
+    g_assert_cmpuint(count_fds(qts), <=, fds + 2);
+    g_assert_cmpuint(resident_kib(qts), <=, resident + 4 * KiB);
+    assert_healthy(qts);
+    qtest_quit(qts);
+    server_stop(s);
+    alarm(0);
+}
+
+static void test_unplug(const void *data)
+{
+    Server *s = server_start(data);
+    QTestState *qts = start_qemu(NULL);
+    int i;
+
+    alarm(60);
+    for (i = 0; i < 3; i++) {
+        QDict *response = device_add(qts, s, "d0", "rp0");
+
+        g_assert_cmpstr(error_desc(response), ==, NULL);
+        qobject_unref(response);
+        qtest_qmp_assert_success(qts, "{'execute': 'device_del', 'arguments': "
+                                 "{'id': 'd0'}}");
+        qtest_qmp_eventwait(qts, "DEVICE_DELETED");
+    }
+    assert_healthy(qts);
+    qtest_quit(qts);
+    server_stop(s);
+    alarm(0);
+}
+
+#define REGION(n) "failed to get region " #n " info"
+
+static const Case cases[] = {
+    { "region/cap-loop-self", NULL, cap_loop_self, REGION(0), "form a loop" },
+    { "region/cap-loop-two", NULL, cap_loop_two, REGION(0), "form a loop" },
+    { "region/cap-outside", NULL, cap_outside, REGION(0),
+      "capability at 0xfffffff0, expected inside" },
+    { "region/cap-at-end", NULL, cap_at_end, REGION(0), "expected inside" },
+    { "region/cap-unaligned", NULL, cap_unaligned, REGION(0),
+      "expected at a multiple of 8" },
+    { "region/cap-truncated", NULL, cap_truncated, REGION(0),
+      "expected inside" },
+    { "region/argsz-grows", NULL, argsz_grows, REGION(1),
+      "expected not more than the" },
+    { "region/argsz-2g", NULL, argsz_2g, REGION(1), "expected at most" },
+    { "region/argsz-4g", NULL, argsz_4g, REGION(1), "expected at most" },
+    { "region/areas-many", NULL, areas_many, REGION(0), "1048576 areas" },
+    { "region/areas-overlap", NULL, areas_overlap, REGION(0), "overlap" },
+    { "region/areas-outside", NULL, areas_outside, REGION(0),
+      "expected inside the region" },
+    { "region/areas-wrap", NULL, areas_wrap, REGION(0),
+      "expected inside the region" },
+    { "region/fds-many", NULL, fds_many, REGION(1),
+      "brings 16 file descriptors, expected at most 1" },
+    { "region/header-only", NULL, region_info_header_only, REGION(1),
+      "has 16 bytes, expected at least" },
+    { "region/file-short", file_short_setup, NULL, NULL,
+      "less than is to be mapped", file_short_run },
+    { "region/file-unsealed", file_unsealed_setup, NULL, NULL, "F_SEAL_SHRINK",
+      file_unsealed_run, "\"x-require-sealed\": true" },
+    { "region/file-sealed", NULL, NULL, NULL, NULL, file_sealed_run,
+      "\"x-require-sealed\": true" },
+
+    { "config/size-0", config_size_0, NULL, "config space has 0x0 bytes" },
+    { "config/size-16", config_size_16, NULL, "config space has 0x10 bytes" },
+    { "config/size-1m", config_size_1m, NULL,
+      "config space has 0x100000 bytes" },
+    { "config/size-4g", config_size_4g, NULL, "config space has 0x0 bytes" },
+    { "config/std-cap-loop", std_cap_loop, NULL,
+      "PCI capabilities form a loop" },
+    { "config/std-cap-low", std_cap_low, NULL, "PCI capability at 0x3c" },
+    { "config/std-cap-at-end", std_cap_at_end, NULL,
+      "PCI capability 0x10 at 0xf8, expected 20 bytes" },
+    { "config/std-cap-twice", std_cap_twice, NULL, "is not the first one" },
+    { "config/ext-cap-loop", ext_cap_loop, NULL,
+      "PCI extended capabilities form a loop" },
+    { "config/ext-cap-low", ext_cap_low, NULL,
+      "PCI extended capability at 0x80" },
+    { "config/ext-cap-at-end", ext_cap_at_end, NULL,
+      "extended capability 0xb at 0xffc has 4 bytes" },
+    { "config/ext-cap-close", ext_cap_close, NULL,
+      "extended capability 0xb at 0x140 has 4 bytes" },
+    { "config/header-type-1", header_type_1, NULL, "PCI header type 1" },
+    { "config/pin-9", pin_9, NULL, "interrupt pin 9" },
+    { "config/msi-128", msi_128, NULL, "128 MSI vectors" },
+    { "config/bar-size-odd", bar_size_odd, NULL, "BAR 2 has 0x3000 bytes" },
+    { "config/bar-size-4g", bar_size_4g, NULL,
+      "BAR 2 is a 32-bit one of 0x100000000 bytes" },
+    { "config/bar-upper-taken", bar_upper_taken, NULL,
+      "BAR 0 is a 64-bit one" },
+    { "config/bar5-64bit", bar5_64bit, NULL, "BAR 5 is a 64-bit one" },
+    { "config/bar-unreadable", NULL, bar_unreadable, "failed to read BAR 2" },
+    { "config/msix-bir-7", msix_bir_7, NULL, "MSI-X table in BAR 7" },
+    { "config/msix-pba-bir-6", msix_pba_bir_6, NULL,
+      "pending bits in BAR 6" },
+    { "config/rom-huge", rom_huge, NULL, NULL, "expected at most 16 MiB",
+      rom_run },
+    { "config/rom-again", rom_again, rom_again_answer, NULL,
+      "Error reading device ROM", rom_run },
+    { "config/rom-odd", rom_odd, NULL, NULL, "expansion ROM of" },
+
+    { "version/pgsizes-0", pgsizes_0, NULL, "pgsizes 0x0" },
+    { "version/pgsizes-1g", pgsizes_1g, NULL, "pgsizes 0x40000000" },
+    { "version/max-xfer-0", max_xfer_0, NULL,
+      "max_data_xfer_size 0 is too small" },
+    { "version/migration-malformed", migration_malformed, NULL,
+      "malformed migration" },
+    { "version/long", version_long },
+    { "version/header-only", NULL, version_header_only,
+      "version reply is too short" },
+    { "info/long", NULL, info_long },
+    { "info/header-only", NULL, info_header_only, "short reply" },
+    { "info/irq-header-only", NULL, irq_info_header_only,
+      "failed to get MSI-X irq info" },
+    { "info/dma-map-refused", NULL, dma_map_refused,
+      "the server refused to map guest memory" },
+
+    { "realize/partial", NULL, partial, REGION(3), "timed out", NULL, NULL,
+      SHORT_TIMEOUT },
+    { "realize/partial-file", NULL, partial_file, REGION(0), "timed out", NULL,
+      NULL, SHORT_TIMEOUT },
+    { "realize/header-size-8", NULL, header_size_8, REGION(3), LOST },
+    { "realize/header-type", NULL, header_type_bad, REGION(3), LOST },
+    { "realize/read-header-only", NULL, read_header_only,
+      "failed to read device config space" },
+    { "realize/read-count", NULL, read_count_large,
+      "failed to read device config space" },
+    { "realize/error-0", NULL, error_0, REGION(3) },
+    { "realize/dies", NULL, dies, REGION(3), LOST },
+
+    { "runtime/partial", NULL, read_partial, NULL, "timed out", once_bad_run,
+      NULL, SHORT_TIMEOUT },
+    { "runtime/late", NULL, read_late, NULL, "no such request is outstanding",
+      once_bad_run, NULL, SHORT_TIMEOUT },
+    { "runtime/unknown-id", NULL, read_unknown_id, NULL,
+      "no such request is outstanding", once_bad_run, NULL, SHORT_TIMEOUT },
+    { "runtime/too-long", NULL, read_too_long, NULL, "has 40036 bytes",
+      once_bad_run, NULL, SHORT_TIMEOUT },
+    { "runtime/fds", NULL, read_with_fds, NULL, "brings 2 file descriptors",
+      once_bad_run, NULL, SHORT_TIMEOUT },
+    { "runtime/error-huge", NULL, read_error_huge, NULL, NULL, once_bad_run,
+      NULL, SHORT_TIMEOUT },
+    { "runtime/twice", NULL, read_twice, NULL,
+      "no such request is outstanding", once_more_run },
+    { "runtime/dies", NULL, read_dies, NULL, LOST, dies_run },
+    { "runtime/dies-idle", NULL, NULL, NULL, LOST, dies_idle_run },
+    { "runtime/dies-unread", dies_unread_setup, dies_unread, NULL, LOST,
+      dies_unread_run },
+    { "runtime/dies-then-map", NULL, read_dies, NULL, LOST,
+      dies_then_map_run },
+    { "runtime/stuck", NULL, never_answers, NULL, "requests in a row time out",
+      stuck_run, NULL, SHORT_TIMEOUT },
+    { "runtime/dma-fds", NULL, NULL, NULL, NULL, dma_fds_run },
+    { "runtime/dma-unread", NULL, dma_unread_answer, NULL, LOST,
+      dma_unread_run, NULL, SHORT_TIMEOUT },
+};
+
+static const Case again_case = { "again", NULL, again_answer };
+
+int main(int argc, char **argv)
+{
+    g_autofree char *bios = NULL;
+    size_t i;
+    int ret;
+
+    g_test_init(&argc, &argv, NULL);
+    if (!qtest_has_device("vfio-user-pci") ||
+        !qtest_has_machine(is_x86() ? "q35" : "virt")) {
+        g_test_skip("vfio-user-pci or the machine is not there");
+        return g_test_run();
+    }
+
+    tmpdir = g_dir_make_tmp("vfio-user-XXXXXX", NULL);
+    g_assert_nonnull(tmpdir);
+    log_path = g_strdup_printf("%s/log", tmpdir);
+    bios_path = g_strdup_printf("%s/bios", tmpdir);
+    bios = g_malloc0(64 * KiB);
+    g_assert(g_file_set_contents(bios_path, bios, 64 * KiB, NULL));
+
+    for (i = 0; i < ARRAY_SIZE(cases); i++) {
+        g_autofree char *path = g_strdup_printf("/vfio-user/hostile/%s",
+                                                cases[i].name);
+
+        qtest_add_data_func(path, &cases[i], run_case);
+    }
+    qtest_add_data_func("/vfio-user/hostile/again", &again_case, test_again);
+    qtest_add_data_func("/vfio-user/hostile/unplug", &good_case, test_unplug);
+
+    ret = g_test_run();
+    unlink(log_path);
+    unlink(bios_path);
+    rmdir(tmpdir);
+    return ret;
+}
