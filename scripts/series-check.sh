@@ -32,18 +32,24 @@ check_messages() {
 }
 
 check_files() {
-    local name f listed
+    local name f listed later
     listed=$(for name in $(series_names); do list_file "$name" | sed "s/\$/ $name/"; done)
     cut -d' ' -f1 <<<"$listed" | sort | uniq -d | grep . | while read -r f; do
         echo "$f: in more than one patch:$(awk -v f="$f" '$1 == f { printf " " $2 }' <<<"$listed")"
     done || true
     comm -23 <(overlay_files) <(cut -d' ' -f1 <<<"$listed" | sort -u) | sed 's/$/: in no patch (name it in series\/PATCH\/files)/'
     comm -13 <(overlay_files) <(cut -d' ' -f1 <<<"$listed" | sort -u) | grep . | sed 's/$/: named in series\/, but not among our files at QEMU'"'"'s paths/' || true
+    for name in $(series_names); do
+        list_empty "$name" | while read -r f; do
+            series_names | sed "0,/^$name\$/d" | while read -r later; do list_file "$later"; done | grep -xF -- "$f" >/dev/null ||
+                echo "$f: added empty by $name, filled by no later patch"
+        done
+    done
     overlay_files | while read -r f; do
         if [ -n "$(blob base "$f")" ]; then echo "$f: QEMU has a file of this name"; fi
     done
     for name in $(series_names); do
-        if [ -z "$(list_file "$name")" ] && [ ! -s "$SERIES/$name/hunks" ]; then echo "$name: neither new files nor hunks"; fi
+        if [ -z "$(list_file "$name")$(list_empty "$name")" ] && [ ! -s "$SERIES/$name/hunks" ]; then echo "$name: neither new files nor hunks"; fi
     done
 }
 

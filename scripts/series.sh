@@ -9,6 +9,9 @@
 # series/order           names of the patches, in order; comments separate blocks
 # series/NAME/message    commit message
 # series/NAME/files      paths of this patch's new files (may be absent)
+#                        "PATH empty": the patch adds an empty file there, which
+#                        a later patch that lists PATH fills (QEMU's way with
+#                        the expected tables of bios-tables-test)
 # series/NAME/hunks      unified diff on files QEMU has (may be absent)
 
 QEMU=$BUILD/src/qemu
@@ -96,10 +99,14 @@ $(grep -B1 offset <<<"$out")"
         mode=100644; if [ -x "$TOP/$f" ]; then mode=100755; fi
         printf '%s %s\t%s\n' "$mode" "$(g hash-object -w --no-filters "$TOP/$f")" "$f"
     done < <(list_file "$name") | g update-index --index-info
+    while read -r f; do
+        printf '100644 %s\t%s\n' "$(g hash-object -w --stdin </dev/null)" "$f"
+    done < <(list_empty "$name") | g update-index --index-info
 }
 
-# list_file NAME: the paths in series/NAME/files.
-list_file() { if [ -e "$SERIES/$1/files" ]; then sed 's/#.*//' "$SERIES/$1/files" | awk 'NF { print $1 }'; fi; }
+# list_file NAME: the paths in series/NAME/files; list_empty NAME: those it adds empty.
+list_file() { if [ -e "$SERIES/$1/files" ]; then sed 's/#.*//' "$SERIES/$1/files" | awk 'NF && $2 != "empty" { print $1 }'; fi; }
+list_empty() { if [ -e "$SERIES/$1/files" ]; then sed 's/#.*//' "$SERIES/$1/files" | awk '$2 == "empty" { print $1 }'; fi; }
 
 # assemble hunks|all: base plus patches; prints "NAME COMMIT" per patch.
 assemble() {

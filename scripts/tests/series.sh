@@ -23,6 +23,18 @@ name_twice() { new_series; echo first >>"$REPO/series/order"; broken "first: twi
 no_folder() { new_series; echo third >>"$REPO/series/order"; broken "there is no series/third"; }
 no_body() { new_series; echo "hw/vfio: only this" >"$REPO/series/first/message"; broken "no body"; }
 signed_off() { new_series; printf '\nSigned-off-by: A B <a@b>\n' >>"$REPO/series/first/message"; broken "whoever submits a patch signs it"; }
+filled_later() {
+    new_series
+    echo "int late;" >"$REPO/hw/vfio/late.c"
+    echo "hw/vfio/late.c empty" >>"$REPO/series/first/files"
+    echo hw/vfio/late.c >>"$REPO/series/second/files"
+    works "$REPO/scripts/prepare"
+    works "$REPO/scripts/series" check
+    local g=(git --git-dir="$REPO/build/series/git")
+    [ "$("${g[@]}" cat-file -s series~1:hw/vfio/late.c)" = 0 ] || echo "first does not add it empty"
+    [ "$("${g[@]}" show series:hw/vfio/late.c)" = "int late;" ] || echo "second does not fill it"
+}
+filled_never() { new_series; echo "hw/vfio/nil.c empty" >>"$REPO/series/second/files"; broken "hw/vfio/nil.c: added empty by second, filled by no later patch"; }
 empty_patch() { new_series; add_patch third; broken "third: neither new files nor hunks"; }
 edited_tree() {
     new_series
@@ -80,6 +92,8 @@ check "a name that is twice in the order is found" name_twice
 check "a name without folder is found" no_folder
 check "a message without body is found" no_body
 check "a Signed-off-by is found" signed_off
+check "a file can be added empty and filled later" filled_later
+check "a file that stays empty is found" filled_never
 check "an empty patch is found" empty_patch
 check "edits in the prepared tree are found" edited_tree
 check "a tree that is not prepared is found" not_prepared
