@@ -516,23 +516,22 @@ static unsigned log_count(const char *text)
     for (at = log; (at = strstr(at, text)); at++) {
         n++;
     }
-    if (!n) {
-        g_test_message("QEMU's log: %s", log);
-    }
     return n;
 }
 
 static void assert_log(const char *text)
 {
+    g_autofree char *log = NULL;
     int i;
 
-    for (i = 0; i < 50; i++) {
+    for (i = 0; i < 300; i++) {
         if (log_count(text)) {
             return;
         }
         g_usleep(100 * 1000);
     }
-    g_test_message("not in QEMU's log: %s", text);
+    g_file_get_contents(log_path, &log, NULL, NULL);
+    g_test_message("%s, expected: %s", log, text);
     g_assert_not_reached();
 }
 
@@ -1014,7 +1013,7 @@ static void rom_run(QTestState *qts, Server *s)
 static void rom_huge(Server *s)
 {
     s->rom_mask = ~0u << 16;
-    s->region_size[ROM] = 1ULL << 50;
+    s->region_size[ROM] = (1ULL << 50) + 64 * KiB;
 }
 
 static void rom_again(Server *s)
@@ -1191,9 +1190,9 @@ static void once_bad_run(QTestState *qts, Server *s)
     g_assert_cmphex(config_readl(qts, PCI_VENDOR_ID), ==, 0xffffffff);
     DISARM(s);
     g_usleep(4 * SHORT_TIMEOUT * 1000);
-    g_assert_cmphex(timed_id(qts, SHORT_TIMEOUT), ==, ID_VALUE);
+    g_assert_cmphex(config_readl(qts, PCI_VENDOR_ID), ==, ID_VALUE);
     g_assert_cmphex(config_readl(qts, PCI_CLASS_REVISION), ==, 0x12000001);
-    g_assert_cmphex(timed_id(qts, SHORT_TIMEOUT), ==, ID_VALUE);
+    g_assert_cmphex(config_readl(qts, PCI_VENDOR_ID), ==, ID_VALUE);
 }
 
 /* The read is fine, what else comes does not do harm */
@@ -1354,14 +1353,14 @@ static void stuck_run(QTestState *qts, Server *s)
         g_assert_cmphex(timed_id(qts, 3 * SHORT_TIMEOUT), ==, 0xffffffff);
     }
     for (i = 0; i < 20; i++) {
-        g_assert_cmphex(timed_id(qts, SHORT_TIMEOUT / 2), ==, 0xffffffff);
+        g_assert_cmphex(timed_id(qts, SHORT_TIMEOUT), ==, 0xffffffff);
     }
     DISARM(s);
     /* A reply that nobody waits for is a sign of life */
     s->reply.twice = false;
     g_assert(send_msg(s, &s->reply));
     g_usleep(200 * 1000);
-    g_assert_cmphex(timed_id(qts, SHORT_TIMEOUT), ==, ID_VALUE);
+    g_assert_cmphex(config_readl(qts, PCI_VENDOR_ID), ==, ID_VALUE);
 }
 
 /* Requests of the server */
