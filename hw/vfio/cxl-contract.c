@@ -16,6 +16,19 @@
 #include "cxl-uapi.h"
 #include "vfio-helpers.h"
 
+/* CXL r3.1 Section 8.2.4.1: CXL Capability Header Register */
+REG32(CM_HEADER, 0)
+    FIELD(CM_HEADER, ID, 0, 16)
+    FIELD(CM_HEADER, ARRAY_SIZE, 24, 8)
+/* CXL r3.1 Section 8.2.4.2 and following: one per capability */
+REG32(CM_ENTRY, 4)
+    FIELD(CM_ENTRY, ID, 0, 16)
+    FIELD(CM_ENTRY, POINTER, 20, 12)
+
+/* CXL r3.1 Table 8-22: CXL_CAPABILITY_ID Assignment */
+#define CM_ID_HEADER        1
+#define CM_ID_HDM           5
+
 const char *vfio_cxl_contract_name(VFIOCXLContract contract)
 {
     return contract == VFIO_CXL_CONTRACT_LIVE ? "live" : "shadow";
@@ -177,6 +190,131 @@ static bool live_read_regs(VFIODevice *vbasedev, VFIOCXLLayout *layout,
     return true;
 }
 
+/*
+ * The device's CXL capability, *@size bytes of it, NULL where there is none or
+ * on error, with @errp set.  *@buf is the device info that holds it, to be freed.
+ */
+static struct vfio_info_cap_header *device_cap(VFIODevice *vbasedev,
+                                               struct vfio_device_info **buf,
+                                               size_t *size, Error **errp)
+{
+    struct vfio_info_cap_header *hdr;
+    size_t at, end;
+    int ret = vfio_device_get_info(vbasedev, buf);
+
+    if (ret) {
+        error_setg_errno(errp, -ret, "CXL: reading the device info failed");
+        return NULL;
+    }
+    hdr = vfio_get_device_info_cap(*buf, VFIO_CXL_DEVICE_CAP);
+    if (!hdr) {
+        return NULL;
+    }
+    at = (char *)hdr - (char *)*buf;
+    end = hdr->next > at ? hdr->next : (*buf)->argsz;
+    *size = end - at;
+    return hdr;
+}
+
+/* What the shadow kernel says, where it is one; *@present tells */
+static bool shadow_read_cap(VFIODevice *vbasedev, VFIOCXLLayout *layout,
+                            bool *present, Error **errp)
+{
+    ERRP_GUARD();
+    g_autofree struct vfio_device_info *info = NULL;
+    struct vfio_cxl_device_cap cap;
+    struct vfio_info_cap_header *hdr;
+    struct vfio_region_info *regs;
+    unsigned index;
+    size_t size;
+
+    hdr = device_cap(vbasedev, &info, &size, errp);
+    *present = hdr;
+    if (!hdr) {
+        return !*errp;
+    }
+    if (size >= VFIO_CXL_DEVICE_CAP_RETIRED_SIZE) {
+        error_setg(errp, "CXL: the device capability has %zu bytes: this is "
+                   "the layout of the kernel series of June 2026, which was "
+                   "replaced; expected the shadow (%zu bytes) or the live "
+                   "generation, use a kernel of one of these", size,
+                   sizeof(cap));
+        return false;
+    }
+    if (size < sizeof(cap) || hdr->version != 1) {
+        error_setg(errp, "CXL: the device capability has %zu bytes and version "
+                   "%u, expected %zu and 1", size, hdr->version, sizeof(cap));
+        return false;
+    }
+    memcpy(&cap, hdr, sizeof(cap));
+
+    if (!find_region(vbasedev, VFIO_CXL_REGION_SUBTYPE_REGS,
+                     "component register", &index, &regs, errp)) {
+        return false;
+    }
+    if (cap.comp_regs_region_index != index ||
+        cap.dpa_region_index != layout->mem_region) {
+        error_setg(errp, "CXL: the device capability names regions %u (memory) "
+                   "and %u (component registers), expected %d and %u as their "
+                   "types say", cap.dpa_region_index,
+                   cap.comp_regs_region_index, layout->mem_region, index);
+        return false;
+    }
+    layout->contract = VFIO_CXL_CONTRACT_SHADOW;
+    layout->cache_capable = cap.flags & VFIO_CXL_DEVICE_CAP_CACHE_CAPABLE;
+    layout->bar = cap.hdm_regs_bar_index;
+    layout->regs_bar_offset = cap.hdm_regs_offset;
+    layout->regs_region = index;
+    layout->regs_size = regs->size;
+    layout->regs_dwords_only = true;
+    return true;
+}
+
+/*
+ * The shadow region begins with the CXL.cachemem capability array.
+ * CXL r3.1 Section 8.2.4.1: CXL Capability Header Register
+ */
+static bool shadow_find_hdm(VFIODevice *vbasedev, VFIOCXLLayout *layout,
+                            Error **errp)
+{
+    uint32_t header, entry;
+    unsigned n, count;
+
+    if (!read_reg(vbasedev, layout, 0, &header, errp)) {
+        return false;
+    }
+    count = FIELD_EX32(header, CM_HEADER, ARRAY_SIZE);
+    if (FIELD_EX32(header, CM_HEADER, ID) != CM_ID_HEADER) {
+        error_setg(errp, "CXL: the component registers begin with 0x%08x, "
+                   "expected a capability array header (id %d)", header,
+                   CM_ID_HEADER);
+        return false;
+    }
+    for (n = 1; n <= count; n++) {
+        if (!read_reg(vbasedev, layout, n * sizeof(entry), &entry, errp)) {
+            return false;
+        }
+        if (FIELD_EX32(entry, CM_ENTRY, ID) == CM_ID_HDM) {
+            layout->hdm_offset = FIELD_EX32(entry, CM_ENTRY, POINTER);
+            break;
+        }
+    }
+    if (n > count) {
+        error_setg(errp, "CXL: no HDM decoder capability (id %d) among the %u "
+                   "entries of the capability array", CM_ID_HDM, count);
+        return false;
+    }
+    if (layout->hdm_offset <= count * sizeof(entry) ||
+        layout->hdm_offset % 4 || layout->hdm_offset >= layout->regs_size) {
+        error_setg(errp, "CXL: the HDM decoder capability is said to stand at "
+                   "0x%"PRIx64", expected it dword aligned behind the array "
+                   "and inside the region of 0x%"PRIx64" bytes",
+                   layout->hdm_offset, layout->regs_size);
+        return false;
+    }
+    return true;
+}
+
 /* The registers have to lie inside a BAR that is there */
 static bool check_bar(VFIODevice *vbasedev, const VFIOCXLLayout *layout,
                       Error **errp)
@@ -298,11 +436,15 @@ static bool read_decoders(VFIODevice *vbasedev, VFIOCXLLayout *layout,
 bool vfio_cxl_contract_read(VFIODevice *vbasedev, VFIOCXLLayout *layout,
                             Error **errp)
 {
+    bool shadow;
+
     *layout = (VFIOCXLLayout) { 0 };
 
     if (!read_mem(vbasedev, layout, errp) ||
-        !live_read_regs(vbasedev, layout, errp) ||
-        !check_bar(vbasedev, layout, errp)) {
+        !shadow_read_cap(vbasedev, layout, &shadow, errp) ||
+        (!shadow && !live_read_regs(vbasedev, layout, errp)) ||
+        !check_bar(vbasedev, layout, errp) ||
+        (shadow && !shadow_find_hdm(vbasedev, layout, errp))) {
         return false;
     }
     layout->hdm_size = layout->regs_size - layout->hdm_offset;
@@ -317,4 +459,36 @@ bool vfio_cxl_contract_memory_ready(VFIODevice *vbasedev,
     return vbasedev->io_ops->region_read(vbasedev, layout->mem_region, 0,
                                          sizeof(probe), &probe) ==
            sizeof(probe);
+}
+
+static bool write_reg(VFIODevice *vbasedev, const VFIOCXLLayout *layout,
+                      uint64_t offset, uint32_t value, Error **errp)
+{
+    uint32_t le = cpu_to_le32(value);
+    int ret;
+
+    ret = vbasedev->io_ops->region_write(vbasedev, layout->regs_region, offset,
+                                         sizeof(le), &le, false);
+    if (ret != sizeof(le)) {
+        error_setg(errp, "CXL: writing component register 0x%"PRIx64
+                   " in region %d failed: %s", offset, layout->regs_region,
+                   strwriteerror(ret));
+        return false;
+    }
+    return true;
+}
+
+bool vfio_cxl_contract_tell_base(VFIODevice *vbasedev,
+                                 const VFIOCXLLayout *layout, unsigned n,
+                                 uint64_t base, Error **errp)
+{
+    uint64_t at = layout->hdm_offset + n * VFIO_CXL_HDM_DECODER_STRIDE;
+
+    if (layout->contract != VFIO_CXL_CONTRACT_SHADOW) {
+        return true;
+    }
+    return write_reg(vbasedev, layout, at + A_VFIO_CXL_HDM_DECODER0_BASE_LO,
+                     extract64(base, 0, 32), errp) &&
+           write_reg(vbasedev, layout, at + A_VFIO_CXL_HDM_DECODER0_BASE_HI,
+                     extract64(base, 32, 32), errp);
 }

@@ -34,6 +34,7 @@ typedef struct VFIOCXLLayout {
     uint64_t regs_bar_offset;   /* where @regs_region begins in that BAR */
     int regs_region;            /* region index of the component registers */
     uint64_t regs_size;
+    bool regs_dwords_only;      /* other accesses to @regs_region fail */
     uint64_t hdm_offset;        /* of the decoder block in @regs_region */
     uint64_t hdm_size;
 
@@ -67,5 +68,13 @@ bool vfio_cxl_contract_read(VFIODevice *vbasedev, VFIOCXLLayout *layout,
  */
 bool vfio_cxl_contract_memory_ready(VFIODevice *vbasedev,
                                     const VFIOCXLLayout *layout);
+
+/*
+ * Decoder @n of the guest is committed over @base: tell a kernel that keeps the
+ * guest's view.  False with @errp set where the kernel does not take it.
+ */
+bool vfio_cxl_contract_tell_base(VFIODevice *vbasedev,
+                                 const VFIOCXLLayout *layout, unsigned n,
+                                 uint64_t base, Error **errp);
 
 #endif /* HW_VFIO_CXL_CONTRACT_H */

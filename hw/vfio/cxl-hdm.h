@@ -116,8 +116,8 @@ bool vfio_cxl_hdm_firmware_commit(VFIOCXLHdm *hdm, unsigned n, uint64_t base,
  * Guest access to the block, @size is 1, 2, 4 or 8 bytes at @offset.  Reads
  * may have any size and alignment and give 0 where no register is.  CXL r3.1
  * Section 8.2.2 permits whole registers only: of the writes, those of less
- * than 4 bytes or across a register's border are dropped; 8 aligned bytes are
- * two registers, the low one first.
+ * than 4 bytes or across a register's border are dropped; 8 bytes from the
+ * start of a register are two of them, the low one first.
  */
 uint64_t vfio_cxl_hdm_read(const VFIOCXLHdm *hdm, uint64_t offset,
                            unsigned size);

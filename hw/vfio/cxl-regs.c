@@ -24,22 +24,72 @@ static bool in_hdm_block(const VFIOCXLRegs *regs, hwaddr *offset, unsigned size)
     return true;
 }
 
+/*
+ * Read from the device's region.  Where it takes whole dwords only, what the
+ * guest asked for is cut out of them.
+ */
+static uint64_t regs_region_read(VFIOCXLRegs *regs, hwaddr offset,
+                                 unsigned size)
+{
+    VFIODevice *vbasedev = regs->vbasedev;
+    bool dwords = regs->layout->regs_dwords_only;
+    hwaddr at = dwords ? QEMU_ALIGN_DOWN(offset, 4) : offset;
+    hwaddr end = offset + size;
+    unsigned step = dwords ? 4 : size;
+    uint64_t value = 0;
+
+    for (; at < end; at += step) {
+        uint64_t part = 0;
+        unsigned i;
+        int ret = vbasedev->io_ops->region_read(vbasedev,
+                                                regs->layout->regs_region, at,
+                                                step, &part);
+
+        /* What a bus gives for a register that does not answer */
+        part = ret == step ? le64_to_cpu(part) : UINT64_MAX;
+        for (i = 0; i < step; i++) {
+            if (at + i >= offset && at + i < end) {
+                value = deposit64(value, 8 * (at + i - offset), 8,
+                                  extract64(part, 8 * i, 8));
+            }
+        }
+    }
+    return value;
+}
+
+static void regs_region_write(VFIOCXLRegs *regs, hwaddr offset, uint64_t value,
+                              unsigned size)
+{
+    VFIODevice *vbasedev = regs->vbasedev;
+    unsigned step = size;
+    unsigned i;
+
+    if (regs->layout->regs_dwords_only) {
+        /* A part of a dword cannot be written without the rest of it */
+        if (size < 4 || offset % 4) {
+            return;
+        }
+        step = 4;
+    }
+    for (i = 0; i < size; i += step) {
+        uint64_t le = cpu_to_le64(value >> (8 * i));
+
+        vbasedev->io_ops->region_write(vbasedev, regs->layout->regs_region,
+                                       offset + i, step, &le, false);
+    }
+}
+
 static uint64_t vfio_cxl_regs_read(void *opaque, hwaddr offset, unsigned size)
 {
     VFIOCXLRegs *regs = opaque;
     VFIODevice *vbasedev = regs->vbasedev;
     hwaddr at = offset;
-    uint64_t value = 0;
+    uint64_t value;
 
     if (in_hdm_block(regs, &at, size)) {
         value = vfio_cxl_hdm_read(regs->hdm, at, size);
     } else {
-        int ret = vbasedev->io_ops->region_read(vbasedev,
-                                                regs->layout->regs_region,
-                                                offset, size, &value);
-
-        /* What a bus gives for a register that does not answer */
-        value = ret == size ? le64_to_cpu(value) : MAKE_64BIT_MASK(0, 8 * size);
+        value = regs_region_read(regs, offset, size);
     }
     trace_vfio_cxl_regs_read(vbasedev->name, offset, value, size);
     return value;
@@ -63,10 +113,7 @@ static void vfio_cxl_regs_write(void *opaque, hwaddr offset, uint64_t value,
         }
         vfio_cxl_hdm_write(regs->hdm, at, value, size);
     } else {
-        uint64_t le = cpu_to_le64(value);
-
-        vbasedev->io_ops->region_write(vbasedev, regs->layout->regs_region,
-                                       offset, size, &le, false);
+        regs_region_write(regs, offset, value, size);
     }
 }
 

@@ -23,7 +23,7 @@ static const char *device_label(const PCIDevice *pdev)
     return pdev->qdev.id ?: object_get_typename(OBJECT(pdev));
 }
 
-/* @size as an option takes it; windows and decoders know multiples of 256 MiB */
+/* @size as an option takes it; all sizes here are multiples of 256 MiB */
 static char *size_option(uint64_t size)
 {
     return size % GiB ? g_strdup_printf("%"PRIu64"M", size / MiB)

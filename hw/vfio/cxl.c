@@ -268,6 +268,10 @@ static bool vfio_cxl_firmware_commit(VFIOCXL *cxl, unsigned n, uint64_t base,
         error_setg(errp, "CXL: decoder %u does not fit at 0x%"PRIx64, n, base);
         return false;
     }
+    if (!vfio_cxl_contract_tell_base(&cxl->vdev->vbasedev, &cxl->layout, n,
+                                     base, errp)) {
+        return false;
+    }
     trace_vfio_cxl_firmware_commit(cxl->vdev->vbasedev.name, n, base,
                                    from->size, !cxl->topo.passthrough);
     return true;
@@ -410,6 +414,29 @@ static bool vfio_cxl_check_msix(VFIOCXL *cxl, Error **errp)
     return true;
 }
 
+/*
+ * A vfio-user server could truncate the file behind the memory, and QEMU would
+ * die of a SIGBUS at the guest's next access: only what cannot shrink is mapped.
+ */
+static bool vfio_cxl_map_memory(VFIOCXL *cxl)
+{
+    VFIODevice *vbasedev = &cxl->vdev->vbasedev;
+    Error *err = NULL;
+
+    if (!cxl->layout.mem_mmap) {
+        return false;
+    }
+    if (vbasedev->use_region_fds &&
+        !vfio_device_fd_is_lasting(
+            vfio_device_get_region_fd(vbasedev, cxl->layout.mem_region),
+            &err)) {
+        warn_reportf_err(err, VFIO_MSG_PREFIX "CXL: memory region %d: ",
+                         vbasedev->name, cxl->layout.mem_region);
+        return false;
+    }
+    return !vfio_region_mmap(&cxl->mem);
+}
+
 static bool vfio_cxl_setup_memory(VFIOCXL *cxl, Error **errp)
 {
     VFIODevice *vbasedev = &cxl->vdev->vbasedev;
@@ -425,7 +452,7 @@ static bool vfio_cxl_setup_memory(VFIOCXL *cxl, Error **errp)
                          cxl->layout.mem_region);
         return false;
     }
-    if (!cxl->layout.mem_mmap || vfio_region_mmap(&cxl->mem)) {
+    if (!vfio_cxl_map_memory(cxl)) {
         warn_report(VFIO_MSG_PREFIX "CXL: memory region %d cannot be mapped, "
                     "every access of the guest will be slow", vbasedev->name,
                     cxl->layout.mem_region);

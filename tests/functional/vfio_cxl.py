@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 '''
-A Linux guest on a CXL Type-2 device behind vfio: what the tests of all machines share
+What the tests of a Linux guest on an assigned CXL device share, on any machine
 
-The device is a vfio-user server with a control socket (cxl-type2-model); the guest
-is a kernel with an initramfs that uses the device's memory and reports on the serial
-console, in TAP and in lines "CXL2: key=value ...".
+The device is a vfio-user server with a control socket (cxl-type2-model); the
+guest is a kernel with an initramfs that uses the device's memory and reports on
+the serial console, in TAP and in lines "CXL2: key=value ...".
 
 The environment names them:
   CXL_TYPE2_MODEL     the program cxl-type2-model
@@ -245,7 +245,7 @@ class VfioCxlTest(QemuSystemTest):
         self.check_boot(self.boot())
 
     def do_test_reboot(self):
-        '''The second boot finds region and decoder again, and cleared memory.'''
+        '''The second boot finds region and decoder, and cleared memory.'''
         self.start(append='cxl2.action=reboot')
         first = self.boot()
         self.check_boot(first)

@@ -46,6 +46,11 @@ typedef struct Fake {
     uint64_t fail_at;               /* offset of the register that fails */
     int fail_with;                  /* what reading that gives */
     unsigned reads;
+    int info_error;                 /* what asking for the device info gives */
+    union {
+        struct vfio_device_info info;
+        uint8_t bytes[128];
+    } device;
 } Fake;
 
 /* The seams: what cxl-contract.c takes from the rest of QEMU */
@@ -82,6 +87,30 @@ vfio_get_region_info_cap(struct vfio_region_info *info, uint16_t id)
     return NULL;
 }
 
+int vfio_device_get_info(VFIODevice *vbasedev, struct vfio_device_info **info)
+{
+    Fake *f = container_of(vbasedev, Fake, vbasedev);
+
+    *info = NULL;
+    if (f->info_error) {
+        return f->info_error;
+    }
+    *info = g_memdup2(&f->device, sizeof(f->device));
+    return 0;
+}
+
+struct vfio_info_cap_header *
+vfio_get_device_info_cap(struct vfio_device_info *info, uint16_t id)
+{
+    struct vfio_info_cap_header *header;
+
+    if (!(info->flags & VFIO_DEVICE_FLAGS_CAPS)) {
+        return NULL;
+    }
+    header = (void *)((char *)info + info->cap_offset);
+    return header->id == id ? header : NULL;
+}
+
 static int fake_region_read(VFIODevice *vbasedev, uint8_t nr, off_t off,
                             uint32_t size, void *data)
 {
@@ -97,15 +126,30 @@ static int fake_region_read(VFIODevice *vbasedev, uint8_t nr, off_t off,
     g_assert_cmpuint(nr, ==, REGS_REGION);
     g_assert_cmpuint(size, ==, 4);
     g_assert_cmpint(off % 4, ==, 0);
-    g_assert_cmpuint(off + size, <=, f->regions[REGS_REGION].info.size);
+    if (off + size > f->regions[REGS_REGION].info.size) {
+        return -EINVAL;
+    }
     g_assert_cmpuint(off + size, <=, sizeof(f->registers));
     f->reads++;
     memcpy(data, f->registers + off, size);
     return off == f->fail_at ? f->fail_with : size;
 }
 
+static int fake_region_write(VFIODevice *vbasedev, uint8_t nr, off_t off,
+                             uint32_t size, void *data, bool post)
+{
+    Fake *f = container_of(vbasedev, Fake, vbasedev);
+
+    g_assert_cmpuint(nr, ==, REGS_REGION);
+    g_assert_cmpuint(size, ==, 4);
+    g_assert_false(post);
+    memcpy(f->registers + off, data, size);
+    return off == f->fail_at ? f->fail_with : size;
+}
+
 static VFIODeviceIOOps fake_io_ops = {
     .region_read = fake_region_read,
+    .region_write = fake_region_write,
 };
 
 /* Building the fake */
@@ -211,6 +255,7 @@ static void start(Fake *f)
     f->vbasedev.io_ops = &fake_io_ops;
     f->vbasedev.num_initial_regions = REGION_COUNT;
     f->vbasedev.flags = 1u << 9 | VFIO_DEVICE_FLAGS_PCI;
+    f->device.info.argsz = sizeof(f->device.info);
     f->mem_read = 4;
     f->fail_at = UINT64_MAX;
     for (i = 0; i < REGION_COUNT; i++) {
@@ -326,6 +371,128 @@ static void test_live(void)
     g_assert_cmphex(layout.decoders[1].size, ==, 0);
     g_assert_null(memmem(&layout, sizeof(layout),
                          &(uint64_t) { HOST_BASE }, sizeof(uint64_t)));
+}
+
+/* Shadow: the device has the capability, the region begins with the array */
+#define SHADOW_HDM      0x200
+
+static struct vfio_cxl_device_cap *start_shadow(Fake *f, size_t cap_size)
+{
+    struct vfio_cxl_device_cap *cap;
+
+    start(f);
+    memset(f->registers, 0, sizeof(f->registers));
+    set_region(f, REGS_REGION, VFIO_REGION_INFO_FLAG_READ |
+               VFIO_REGION_INFO_FLAG_WRITE, SHADOW_HDM + 0x30);
+    add_type(f, REGS_REGION, 0x80001e98, 2);
+
+    f->device.info.flags = VFIO_DEVICE_FLAGS_CAPS;
+    f->device.info.cap_offset = sizeof(f->device.info);
+    f->device.info.argsz = sizeof(f->device.info) + cap_size;
+    cap = (void *)(f->device.bytes + sizeof(f->device.info));
+    cap->header.id = 6;
+    cap->header.version = 1;
+    cap->hdm_regs_bar_index = BAR_REGION;
+    cap->flags = VFIO_CXL_DEVICE_CAP_FIRMWARE_COMMITTED;
+    cap->hdm_regs_offset = 0x11000;
+    cap->dpa_region_index = MEM_REGION;
+    cap->comp_regs_region_index = REGS_REGION;
+
+    set_register(f, 0, 2u << 24 | 1);               /* two entries follow */
+    set_register(f, 4, 0x080u << 20 | 2);           /* RAS */
+    set_register(f, 8, SHADOW_HDM << 20 | 5);       /* HDM decoders */
+    stq_le_p(f->registers + SHADOW_HDM + 0x18, 2 * UNIT);
+    set_register(f, SHADOW_HDM + 0x20, 0x600);      /* LOCK was cleared */
+    return cap;
+}
+
+static void test_shadow(void)
+{
+    struct vfio_cxl_device_cap *cap;
+    VFIOCXLLayout layout;
+    Error *err = NULL;
+    Fake f;
+
+    cap = start_shadow(&f, 32);
+    cap->flags |= VFIO_CXL_DEVICE_CAP_CACHE_CAPABLE;
+    accepted(&f, &layout);
+    g_assert_cmpint(layout.contract, ==, VFIO_CXL_CONTRACT_SHADOW);
+    g_assert_true(layout.cache_capable);
+    g_assert_true(layout.regs_dwords_only);
+    g_assert_cmphex(layout.regs_bar_offset, ==, 0x11000);
+    g_assert_cmphex(layout.regs_size, ==, SHADOW_HDM + 0x30);
+    g_assert_cmphex(layout.hdm_offset, ==, SHADOW_HDM);
+    g_assert_cmphex(layout.hdm_size, ==, 0x30);
+    g_assert_cmpuint(layout.committed, ==, 1);
+    g_assert_cmphex(layout.decoders[0].size, ==, 2 * UNIT);
+
+    /* The kernel's view of the guest's decoder */
+    g_assert_true(vfio_cxl_contract_tell_base(&f.vbasedev, &layout, 0,
+                                              0x10040000000ULL, &err));
+    g_assert_null(err);
+    g_assert_cmphex(ldq_le_p(f.registers + SHADOW_HDM + 0x10), ==,
+                    0x10040000000ULL);
+
+    f.fail_at = SHADOW_HDM + 0x14;
+    f.fail_with = -EIO;
+    g_assert_false(vfio_cxl_contract_tell_base(&f.vbasedev, &layout, 0, 0,
+                                               &err));
+    g_assert_nonnull(strstr(error_get_pretty(err), "writing component"));
+    error_free(err);
+}
+
+static void test_live_is_not_told(void)
+{
+    VFIOCXLLayout layout;
+    Fake f;
+
+    start(&f);
+    accepted(&f, &layout);
+    g_assert_true(vfio_cxl_contract_tell_base(&f.vbasedev, &layout, 0, 0,
+                                              &error_abort));
+    g_assert_cmphex(ldq_le_p(f.registers + 0x10), ==, HOST_BASE);
+}
+
+static void test_refuse_shadow(void)
+{
+    struct vfio_cxl_device_cap *cap;
+    Fake f;
+
+    start_shadow(&f, 48);
+    refuse(&f, "the layout of the kernel series of June 2026");
+    start_shadow(&f, 24);
+    refuse(&f, "the device capability has 24 bytes");
+    cap = start_shadow(&f, 32);
+    cap->header.version = 2;
+    refuse(&f, "version 2, expected 32 and 1");
+    cap = start_shadow(&f, 32);
+    cap->dpa_region_index = SPARE_REGION;
+    refuse(&f, "names regions 11 (memory) and 10");
+    cap = start_shadow(&f, 32);
+    cap->comp_regs_region_index = MEM_REGION;
+    refuse(&f, "names regions 9 (memory) and 9");
+    start_shadow(&f, 32);
+    f.info_error = -EIO;
+    refuse(&f, "reading the device info failed");
+    start_shadow(&f, 32);
+    set_register(&f, 0, 2u << 24 | 7);
+    refuse(&f, "expected a capability array header");
+    start_shadow(&f, 32);
+    set_register(&f, 0, 1);
+    refuse(&f, "no HDM decoder capability (id 5) among the 0");
+    start_shadow(&f, 32);
+    set_register(&f, 0, 255u << 24 | 1);
+    set_register(&f, 8, 0);
+    refuse(&f, "component register 0x230 in region 10 failed");
+    start_shadow(&f, 32);
+    set_register(&f, 8, 0x008u << 20 | 5);
+    refuse(&f, "is said to stand at 0x8");
+    start_shadow(&f, 32);
+    set_register(&f, 8, 0xffcu << 20 | 5);
+    refuse(&f, "is said to stand at 0xffc");
+    start_shadow(&f, 32);
+    set_register(&f, 8, 0x210u << 20 | 5);
+    refuse(&f, "expected 0x30 for its 1 decoders");
 }
 
 static void test_other_places(void)
@@ -874,6 +1041,9 @@ int main(int argc, char **argv)
     TEST("name", test_name);
     TEST("uapi", test_uapi);
     TEST("live", test_live);
+    TEST("live/not-told", test_live_is_not_told);
+    TEST("shadow", test_shadow);
+    TEST("refuse/shadow", test_refuse_shadow);
     TEST("live/other-places", test_other_places);
     TEST("live/other-indices", test_other_indices);
     TEST("live/foreign-regions", test_foreign_regions);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-'''A CXL Type-2 device behind vfio on virt: EDK2, Linux, the device's memory in use'''
+'''A CXL Type-2 device behind vfio on virt with EDK2 and Linux'''
 
 from vfio_cxl import VfioCxlTest
 
