@@ -191,8 +191,8 @@ static bool live_read_regs(VFIODevice *vbasedev, VFIOCXLLayout *layout,
 }
 
 /*
- * The device's CXL capability, *@size bytes of it, NULL where there is none or
- * on error, with @errp set.  *@buf is the device info that holds it, to be freed.
+ * The device's CXL capability, *@size bytes of it; NULL where there is none, or
+ * with @errp set on error.  *@buf is the device info around it, to be freed.
  */
 static struct vfio_info_cap_header *device_cap(VFIODevice *vbasedev,
                                                struct vfio_device_info **buf,

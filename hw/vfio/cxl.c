@@ -416,7 +416,7 @@ static bool vfio_cxl_check_msix(VFIOCXL *cxl, Error **errp)
 
 /*
  * A vfio-user server could truncate the file behind the memory, and QEMU would
- * die of a SIGBUS at the guest's next access: only what cannot shrink is mapped.
+ * die of a SIGBUS at the guest's next access: map only what cannot shrink.
  */
 static bool vfio_cxl_map_memory(VFIOCXL *cxl)
 {

@@ -453,46 +453,58 @@ static void test_live_is_not_told(void)
     g_assert_cmphex(ldq_le_p(f.registers + 0x10), ==, HOST_BASE);
 }
 
+/* Refused with a text that has @part in it */
+static void refuse_with(Fake *f, const char *part)
+{
+    VFIOCXLLayout layout;
+    Error *err = NULL;
+
+    g_assert_false(vfio_cxl_contract_read(&f->vbasedev, &layout, &err));
+    g_test_message("%s", error_get_pretty(err));
+    g_assert_nonnull(strstr(error_get_pretty(err), part));
+    error_free(err);
+}
+
 static void test_refuse_shadow(void)
 {
     struct vfio_cxl_device_cap *cap;
     Fake f;
 
     start_shadow(&f, 48);
-    refuse(&f, "the layout of the kernel series of June 2026");
+    refuse_with(&f, "the layout of the kernel series of June 2026");
     start_shadow(&f, 24);
-    refuse(&f, "the device capability has 24 bytes");
+    refuse_with(&f, "the device capability has 24 bytes");
     cap = start_shadow(&f, 32);
     cap->header.version = 2;
-    refuse(&f, "version 2, expected 32 and 1");
+    refuse_with(&f, "version 2, expected 32 and 1");
     cap = start_shadow(&f, 32);
     cap->dpa_region_index = SPARE_REGION;
-    refuse(&f, "names regions 11 (memory) and 10");
+    refuse_with(&f, "names regions 11 (memory) and 10");
     cap = start_shadow(&f, 32);
     cap->comp_regs_region_index = MEM_REGION;
-    refuse(&f, "names regions 9 (memory) and 9");
+    refuse_with(&f, "names regions 9 (memory) and 9");
     start_shadow(&f, 32);
     f.info_error = -EIO;
-    refuse(&f, "reading the device info failed");
+    refuse_with(&f, "reading the device info failed");
     start_shadow(&f, 32);
     set_register(&f, 0, 2u << 24 | 7);
-    refuse(&f, "expected a capability array header");
+    refuse_with(&f, "expected a capability array header");
     start_shadow(&f, 32);
     set_register(&f, 0, 1);
-    refuse(&f, "no HDM decoder capability (id 5) among the 0");
+    refuse_with(&f, "no HDM decoder capability (id 5) among the 0");
     start_shadow(&f, 32);
     set_register(&f, 0, 255u << 24 | 1);
     set_register(&f, 8, 0);
-    refuse(&f, "component register 0x230 in region 10 failed");
+    refuse_with(&f, "component register 0x230 in region 10 failed");
     start_shadow(&f, 32);
     set_register(&f, 8, 0x008u << 20 | 5);
-    refuse(&f, "is said to stand at 0x8");
+    refuse_with(&f, "is said to stand at 0x8");
     start_shadow(&f, 32);
     set_register(&f, 8, 0xffcu << 20 | 5);
-    refuse(&f, "is said to stand at 0xffc");
+    refuse_with(&f, "is said to stand at 0xffc");
     start_shadow(&f, 32);
     set_register(&f, 8, 0x210u << 20 | 5);
-    refuse(&f, "expected 0x30 for its 1 decoders");
+    refuse_with(&f, "expected 0x30 for its 1 decoders");
 }
 
 static void test_other_places(void)
