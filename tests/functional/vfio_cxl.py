@@ -129,10 +129,11 @@ class VfioCxlTest(QemuSystemTest):
         self.require_device('pxb-cxl')
         self._pending = b''
 
-    def start(self, hdm='256M', window=None, append=''):
+    def start(self, hdm='256M', window=None, append='', contract='live'):
         '''Starts a model and a machine whose only CXL device it is.'''
         self.model = Model(self.paths['CXL_TYPE2_MODEL'],
-                           self.socket_dir().name, '--hdm-size', hdm)
+                           self.socket_dir().name, '--hdm-size', hdm,
+                           '--contract', contract)
         self.addCleanup(self.model.kill)
         self.hdm_size = int(hdm[:-1]) * {'M': MIB, 'G': 1024 * MIB}[hdm[-1]]
         firmware = self.paths['CXL_TYPE2_FIRMWARE']
@@ -239,6 +240,11 @@ class VfioCxlTest(QemuSystemTest):
         self.check_boot(self.boot())
         self.vm.wait(timeout=30)
         self.assertEqual(self.vm.exitcode(), 0)
+
+    def do_test_shadow(self):
+        '''The other generation of the kernel's interface, the same guest.'''
+        self.start(contract='shadow')
+        self.check_boot(self.boot())
 
     def do_test_large(self, size):
         self.start(hdm=size)

@@ -17,6 +17,9 @@ class Aarch64VfioCxl(VfioCxlTest):
     def test_boot(self):
         self.do_test_boot()
 
+    def test_shadow(self):
+        self.do_test_shadow()
+
     def test_large(self):
         self.do_test_large('64G')
 
