@@ -49,6 +49,7 @@ struct VFIOCXL {
     MemoryRegion alias[VFIO_CXL_HDM_MAX_DECODERS];
     bool mapped[VFIO_CXL_HDM_MAX_DECODERS];
     bool open;                  /* the kernel lets the memory be used */
+    bool forgotten;             /* a reset by the guest is under way */
     Notifier machine_done;
     Error *migration_blocker;
 };
@@ -176,7 +177,7 @@ static void vfio_cxl_set_open(VFIOCXL *cxl, bool open)
     vfio_cxl_update_mapping(cxl);
 }
 
-/* Value that the register at @reg will have, if @len bytes @val at @addr do */
+/* Does writing @len bytes @val at @addr set a bit of @mask in register @reg? */
 static bool written(uint32_t addr, uint32_t val, int len, uint32_t reg,
                     uint32_t mask)
 {
@@ -199,19 +200,39 @@ void vfio_cxl_config_write_begin(VFIOPCIDevice *vdev, uint32_t addr,
     PCIDevice *pdev = PCI_DEVICE(vdev);
     VFIOCXL *cxl = vdev->cxl;
 
-    if (!cxl || !cxl->open) {
+    if (!cxl) {
         return;
     }
-    if ((range_covers_byte(addr, len, PCI_COMMAND) &&
+    cxl->forgotten = (pdev->exp.exp_cap &&
+                      written(addr, val, len, pdev->exp.exp_cap +
+                              PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR)) ||
+                     written(addr, val, len, cxl->dvsec + DVSEC_CONTROL2,
+                             DVSEC_CONTROL2_INITIATE_RESET);
+    if (cxl->forgotten ||
+        (range_covers_byte(addr, len, PCI_COMMAND) &&
          !written(addr, val, len, PCI_COMMAND, PCI_COMMAND_MEMORY)) ||
         (pdev->pm_cap && written(addr, val, len, pdev->pm_cap + PCI_PM_CTRL,
-                                 PCI_PM_CTRL_STATE_MASK)) ||
-        (pdev->exp.exp_cap &&
-         written(addr, val, len, pdev->exp.exp_cap + PCI_EXP_DEVCTL,
-                 PCI_EXP_DEVCTL_BCR_FLR)) ||
-        written(addr, val, len, cxl->dvsec + DVSEC_CONTROL2,
-                DVSEC_CONTROL2_INITIATE_RESET)) {
+                                 PCI_PM_CTRL_STATE_MASK))) {
         vfio_cxl_set_open(cxl, false);
+    }
+}
+
+/* A reset that the guest asks for leaves its decoders, but not the kernel's */
+static void vfio_cxl_tell_again(VFIOCXL *cxl)
+{
+    VFIODevice *vbasedev = &cxl->vdev->vbasedev;
+    VFIOCXLHdmRange range;
+    unsigned n;
+
+    cxl->forgotten = false;
+    for (n = 0; n < cxl->layout.committed; n++) {
+        Error *err = NULL;
+
+        if (vfio_cxl_hdm_decodes(&cxl->hdm, n, &range) &&
+            !vfio_cxl_contract_tell_base(vbasedev, &cxl->layout, n, range.base,
+                                         &err)) {
+            error_reportf_err(err, VFIO_MSG_PREFIX, vbasedev->name);
+        }
     }
 }
 
@@ -222,6 +243,9 @@ void vfio_cxl_config_write_end(VFIOPCIDevice *vdev, uint32_t addr, int len)
 
     if (!cxl) {
         return;
+    }
+    if (cxl->forgotten) {
+        vfio_cxl_tell_again(cxl);
     }
     if (range_covers_byte(addr, len, PCI_COMMAND) ||
         (pdev->pm_cap &&
