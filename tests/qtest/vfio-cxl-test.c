@@ -883,9 +883,9 @@ static void test_pass_through(void)
     g_assert_true(hdm);
 
     /*
-     * RAS, by the dword: a mask that can be written.  Link: 8-byte registers, in
-     * one access and as parts.  With shadow these are a snapshot, and what is
-     * written is dropped.
+     * RAS, by the dword: a mask that can be written.  Link: 8-byte registers,
+     * in one access and as parts.  With shadow these are a snapshot, and what
+     * is written is dropped.
      */
     g_assert_cmphex(qtest_readl(vm->qts, bar_at(0, CM_RAS + 4)), ==, 0x1cfff);
     qtest_writel(vm->qts, bar_at(0, CM_RAS + 4), 0x1);
