@@ -33,7 +33,7 @@ class Live final : public Contract {
     bool comp_regs_are_live() const override { return true; }
 
     Result<std::size_t> read_comp_regs(std::uint64_t offset, ByteSpan into) const override {
-        const auto length = checked(offset, into.size());
+        auto length = checked(offset, into.size());
         if (length) {
             hdm().read(offset, into.first(*length));
         }
