@@ -11,6 +11,7 @@
 #include <CLI/App.hpp>
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <exception>
 #include <fmt/format.h>
 #include <optional>
 #include <span>
@@ -145,9 +146,7 @@ int run(const Config &config, const model::device::ServerOptions &options,
     return 0;
 }
 
-} // namespace
-
-int main(int argc, char **argv) {
+int run(int argc, char **argv) {
     CLI::App app("A CXL Type-2 device behind a vfio-user socket", "cxl-type2-model");
     Config config;
     Typed typed;
@@ -222,4 +221,18 @@ int main(int argc, char **argv) {
         return 1;
     }
     return registers ? list_registers(*valid) : run(*valid, options, fault);
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+    // The option parser reports through exceptions; none of them may end in abort().
+    try {
+        return run(argc, argv);
+    } catch (const std::exception &error) {
+        std::fputs("cxl-type2-model: ", stderr);
+        std::fputs(error.what(), stderr);
+        std::fputs("\n", stderr);
+        return 1;
+    }
 }

@@ -110,7 +110,8 @@ template <typename Change> void edit_size(FaultView &view, Reply &reply, Change 
 /// `at` the first capability's offset.
 template <typename Change> void edit_chain(FaultView &view, Reply &reply, Change change) {
     const auto index = info_index(view, reply);
-    if (index != MemoryRegion && index != CompRegs) {
+    const auto is = [&](std::uint32_t region) { return index == region; };
+    if (!is(MemoryRegion) && !is(CompRegs)) {
         return;
     }
     auto info = load<RegionInfo>(reply.payload);
@@ -275,7 +276,7 @@ bool is_info(const FaultView &view) {
 
 constexpr std::uint32_t Dvsec = cxl::DeviceDvsecOffset;
 
-const std::array Table = {
+const std::array kTable = {
     // Capability chains.
     Fault{"caps-loop", "lets the first capability of each CXL region point at itself",
           [](FaultView &view, Reply &reply) {
@@ -850,13 +851,13 @@ const std::array Table = {
 } // namespace
 
 std::span<const Fault> faults() {
-    return Table;
+    return kTable;
 }
 
 const Fault *find_fault(std::string_view name) {
-    const auto *found = std::find_if(Table.begin(), Table.end(),
+    const auto *found = std::find_if(kTable.begin(), kTable.end(),
                                      [&](const Fault &fault) { return name == fault.name; });
-    return found == Table.end() ? nullptr : found;
+    return found == kTable.end() ? nullptr : found;
 }
 
 void FaultFilter::filter(const vfio_user::Header &request, ByteView body, vfio_user::Reply &reply) {
