@@ -586,8 +586,16 @@ bool vfio_cxl_setup(VFIOPCIDevice *vdev, Error **errp)
     VFIOCXLLayout *layout;
     VFIOCXL *cxl;
 
-    if (!vfio_cxl_contract_present(vbasedev) ||
-        vdev->cxl_mode == VFIO_CXL_MODE_OFF) {
+    if (!vfio_cxl_contract_present(vbasedev)) {
+        return true;
+    }
+    if (vdev->cxl_mode == VFIO_CXL_MODE_OFF) {
+        VFIOCXL plain = { .vdev = vdev, .mode = VFIO_CXL_MODE_OFF };
+
+        /* Left out or not, the host's addresses are not the guest's to read */
+        if (vfio_cxl_find_dvsec(&plain, NULL)) {
+            vfio_cxl_emulate_dvsec_ranges(&plain);
+        }
         return true;
     }
 
