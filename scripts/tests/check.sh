@@ -31,6 +31,19 @@ exit_status() {
     fails "$REPO/scripts/check" one four
     said "no step is called four"
 }
+# Each of two steps ends only when the other runs.
+side_by_side() {
+    cat >"$SCRATCH/step" <<SH
+#!/bin/bash
+touch "$SCRATCH/\$1"
+for i in \$(seq 100); do [ -e "$SCRATCH/\$2" ] && exit; sleep 0.1; done
+exit 1
+SH
+    chmod +x "$SCRATCH/step"
+    steps "step one exit $SCRATCH/step here there" "step two exit $SCRATCH/step there here" "step three exit true"
+    CHECK_JOBS=2 works "$REPO/scripts/check"
+    last_line "3 passed, 0 failed, 0 skipped"
+}
 # interrupted SIGNAL: a step that starts a process in the background is running.
 interrupted() {
     local pid i left
@@ -62,6 +75,7 @@ check "tap: an exit status that no line explains is a failure" tap_status
 check "gtest: passed, skipped, failed" gtest_lines
 check "gtest: a crash is a failure" gtest_crash
 check "exit: statuses; steps by name; an unknown name fails" exit_status
+check "two steps run at a time" side_by_side
 check "interrupted, nothing is left behind" interrupted INT
 check "ended, nothing is left behind" interrupted TERM
 tap_end
