@@ -45,6 +45,10 @@ check: all ## run all tests; STEPS="name ..." runs some of them
 	@scripts/build-qemu tests
 	@scripts/check $(STEPS)
 
+.PHONY: check-asan
+check-asan: all ## run our qtests with a QEMU that has sanitizers (slow)
+	@scripts/check-asan
+
 .PHONY: series
 series: prepare ## export branch and mails into build/series
 	@scripts/series export
