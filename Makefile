@@ -45,6 +45,10 @@ check: all ## run all tests; STEPS="name ..." runs some of them
 	@scripts/build-qemu tests
 	@scripts/check $(STEPS)
 
+.PHONY: fuzz
+fuzz: qemu ## fuzz what parses; SECONDS=N for each of the targets
+	@scripts/fuzz $(or $(SECONDS),60)
+
 .PHONY: check-asan
 check-asan: all ## run our qtests with a QEMU that has sanitizers (slow)
 	@scripts/check-asan
