@@ -34,6 +34,10 @@ void vfio_cxl_config_write_end(VFIOPCIDevice *vdev, uint32_t addr, int len)
 {
 }
 
+void vfio_cxl_pre_reset(VFIOPCIDevice *vdev)
+{
+}
+
 void vfio_cxl_reset(VFIOPCIDevice *vdev)
 {
 }

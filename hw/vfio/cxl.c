@@ -20,22 +20,13 @@
 #include "migration/blocker.h"
 #include "system/system.h"
 #include "cxl-contract.h"
+#include "cxl-dvsec.h"
 #include "cxl-hdm.h"
 #include "cxl-regs.h"
 #include "cxl-topology.h"
 #include "pci.h"
 #include "trace.h"
 #include "vfio-cxl.h"
-
-/*
- * CXL r3.1 Section 8.1.3: PCIe DVSEC for CXL Devices.  Registers as offsets
- * from the start of the extended capability.
- */
-#define DVSEC_CONTROL2                  0x10
-#define DVSEC_CONTROL2_INITIATE_RESET   (1u << 2)
-#define DVSEC_RANGE_BASE_HI(n)          (0x20 + 0x10 * (n))
-#define DVSEC_RANGE_BASE_LO(n)          (0x24 + 0x10 * (n))
-#define DVSEC_RANGE_COUNT               2
 
 struct VFIOCXL {
     VFIOPCIDevice *vdev;
@@ -50,6 +41,7 @@ struct VFIOCXL {
     bool mapped[VFIO_CXL_HDM_MAX_DECODERS];
     bool open;                  /* the kernel lets the memory be used */
     bool forgotten;             /* a reset by the guest is under way */
+    bool uncached;              /* the device was told to cache no more */
     Notifier machine_done;
     Error *migration_blocker;
 };
@@ -194,18 +186,47 @@ static bool written(uint32_t addr, uint32_t val, int len, uint32_t reg,
     return false;
 }
 
+void vfio_cxl_pre_reset(VFIOPCIDevice *vdev)
+{
+    VFIOCXL *cxl = vdev->cxl;
+    Error *err = NULL;
+
+    if (!cxl) {
+        return;
+    }
+    cxl->uncached = true;
+    if (!vfio_cxl_dvsec_write_back(&vdev->vbasedev, cxl->dvsec,
+                                   cxl->layout.cache_capable, &err)) {
+        error_reportf_err(err, VFIO_MSG_PREFIX, vdev->vbasedev.name);
+    }
+}
+
+static void vfio_cxl_allow_caching(VFIOCXL *cxl)
+{
+    if (cxl->uncached) {
+        cxl->uncached = false;
+        vfio_cxl_dvsec_allow_caching(&cxl->vdev->vbasedev, cxl->dvsec);
+    }
+}
+
 void vfio_cxl_config_write_begin(VFIOPCIDevice *vdev, uint32_t addr,
                                  uint32_t val, int len)
 {
     PCIDevice *pdev = PCI_DEVICE(vdev);
     VFIOCXL *cxl = vdev->cxl;
+    bool flr;
 
     if (!cxl) {
         return;
     }
-    cxl->forgotten = (pdev->exp.exp_cap &&
-                      written(addr, val, len, pdev->exp.exp_cap +
-                              PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR)) ||
+    flr = pdev->exp.exp_cap &&
+          written(addr, val, len, pdev->exp.exp_cap + PCI_EXP_DEVCTL,
+                  PCI_EXP_DEVCTL_BCR_FLR);
+    if (flr) {
+        vfio_cxl_pre_reset(vdev);
+    }
+    /* Before a CXL reset the write-back is the guest's to ask for */
+    cxl->forgotten = flr ||
                      written(addr, val, len, cxl->dvsec + DVSEC_CONTROL2,
                              DVSEC_CONTROL2_INITIATE_RESET);
     if (cxl->forgotten ||
@@ -245,6 +266,7 @@ void vfio_cxl_config_write_end(VFIOPCIDevice *vdev, uint32_t addr, int len)
         return;
     }
     if (cxl->forgotten) {
+        vfio_cxl_allow_caching(cxl);
         vfio_cxl_tell_again(cxl);
     }
     if (range_covers_byte(addr, len, PCI_COMMAND) ||
@@ -327,9 +349,14 @@ static bool vfio_cxl_firmware_init(VFIOCXL *cxl, Error **errp)
 
 void vfio_cxl_reset(VFIOPCIDevice *vdev)
 {
+    VFIOCXL *cxl = vdev->cxl;
     Error *err = NULL;
 
-    if (vdev->cxl && !vfio_cxl_firmware_init(vdev->cxl, &err)) {
+    if (!cxl) {
+        return;
+    }
+    vfio_cxl_allow_caching(cxl);
+    if (!vfio_cxl_firmware_init(cxl, &err)) {
         error_reportf_err(err, VFIO_MSG_PREFIX, vdev->vbasedev.name);
     }
 }

@@ -47,6 +47,12 @@ void vfio_cxl_config_write_begin(VFIOPCIDevice *vdev, uint32_t addr,
                                  uint32_t val, int len);
 void vfio_cxl_config_write_end(VFIOPCIDevice *vdev, uint32_t addr, int len);
 
+/*
+ * A reset of the device is about to begin: what it caches of the host's memory
+ * is written back, which the kernel does not do
+ */
+void vfio_cxl_pre_reset(VFIOPCIDevice *vdev);
+
 /* A conventional reset of the device is over */
 void vfio_cxl_reset(VFIOPCIDevice *vdev);
 

@@ -16,9 +16,9 @@ constexpr std::uint32_t GpfOffset = 0x180;
 constexpr std::uint32_t GpfLength = 0x10;
 
 constexpr std::uint32_t HighBits = 0xf0000000;
-// CXL.io, CXL.mem, memory initialised by hardware, one range, cache write-back, CXL reset within
-// 100 ms that can clear memory, viral.
-constexpr std::uint16_t CapabilityBits = 0x49de;
+// CXL.io, CXL.mem, memory initialised by hardware, one range, CXL reset within 100 ms that can clear
+// memory, viral.
+constexpr std::uint16_t CapabilityBits = 0x499e;
 constexpr std::uint16_t ControlIoEnable = 1U << 1;
 constexpr std::uint16_t ControlMemEnable = 1U << 2;
 constexpr std::uint16_t CacheSize1M = 0x1001; // 16 units of 64 KiB
@@ -27,13 +27,14 @@ constexpr std::uint16_t FlexCacheIoMem68 = 0x27;
 
 std::vector<Register> device_rows(const DvsecSetup &setup) {
     const auto cache = setup.cache_capable ? dvsec::CacheCapable : std::uint16_t{0};
+    const auto writeback = setup.cache_capable ? dvsec::CacheWritebackCapable : std::uint16_t{0};
     const unsigned control =
         setup.committed ? ControlIoEnable | ControlMemEnable | cache : unsigned{ControlIoEnable};
     const std::uint64_t base = setup.committed ? setup.host_base : 0;
     const std::uint64_t size = setup.memory_size;
     return {
-        {"cxl_capability", dvsec::Capability, 2, CapabilityBits | unsigned{cache}, 0, 0,
-         "CXL r3.1 8.1.3.1"},
+        {"cxl_capability", dvsec::Capability, 2,
+         CapabilityBits | unsigned{cache} | writeback, 0, 0, "CXL r3.1 8.1.3.1"},
         {"cxl_control", dvsec::Control, 2, control, dvsec::ControlWritable, 0, "CXL r3.1 8.1.3.2"},
         {"cxl_status", dvsec::Status, 2, 0, 0, 0, "CXL r3.1 8.1.3.3"},
         {"cxl_control2", dvsec::Control2, 2, 0, 0x001f, 0, "CXL r3.1 8.1.3.4"},
@@ -112,6 +113,12 @@ Doorbells take_doorbells(pci::ConfigSpace &config) {
     const unsigned rest = control & ~unsigned{dvsec::InitCacheWbi} & ~unsigned{dvsec::InitCxlReset};
     config.registers().set(at, static_cast<std::uint16_t>(rest));
     return {(control & dvsec::InitCacheWbi) != 0, (control & dvsec::InitCxlReset) != 0};
+}
+
+bool cache_is_invalid(const pci::ConfigSpace &config) {
+    const auto status =
+        config.registers().get<std::uint16_t>(DeviceDvsecOffset + dvsec::Status2);
+    return (status & dvsec::CacheInvalid) != 0;
 }
 
 void set_status2(pci::ConfigSpace &config, std::uint16_t mask, std::uint16_t value) {

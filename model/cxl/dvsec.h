@@ -30,6 +30,7 @@ inline constexpr std::uint32_t Range1BaseHigh = 0x20;
 inline constexpr std::uint32_t Range1BaseLow = 0x24;
 
 inline constexpr std::uint16_t CacheCapable = 1U << 0;
+inline constexpr std::uint16_t CacheWritebackCapable = 1U << 6;
 inline constexpr std::uint16_t CacheEnable = 1U << 0;
 inline constexpr std::uint16_t ControlWritable = 0x4ffd;
 inline constexpr std::uint16_t InitCacheWbi = 1U << 1;
@@ -75,6 +76,9 @@ struct Doorbells {
 
 /// The doorbell bits of CONTROL2 that a guest has set since the last call; they read 0 afterwards.
 Doorbells take_doorbells(pci::ConfigSpace &config);
+
+/// Has a cache write-back been done since the last reset?
+bool cache_is_invalid(const pci::ConfigSpace &config);
 
 /// Replaces the bits `mask` of STATUS2 by those of `value`.
 void set_status2(pci::ConfigSpace &config, std::uint16_t mask, std::uint16_t value);

@@ -79,6 +79,7 @@ std::string state(const Device &device, const Interrupts &irqs) {
           {"cxl", counters.cxl_resets},
           {"total", counters.device_resets + counters.function_resets + counters.cxl_resets}}},
         {"cache_writebacks", counters.cache_writebacks},
+        {"dirty_resets", counters.dirty_resets},
         {"memory_enabled", device.config_space().memory_enabled()},
         {"power_state", device.config_space().power_state()},
         {"gated", device.gated()},

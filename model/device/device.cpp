@@ -338,6 +338,11 @@ Result<void> Device::reset() {
 
 Result<void> Device::full_reset() {
     gated_ = true;
+    if (config_.cache && !cxl::cache_is_invalid(config_space_)) {
+        // What it had cached of the host's memory is gone.
+        ++counters_.dirty_resets;
+    }
+    cxl::set_status2(config_space_, cxl::dvsec::CacheInvalid, 0);
     if (quirks_.resets_fail) {
         return fail(EIO, "the device does not come out of its reset");
     }

@@ -30,6 +30,7 @@ struct Counters {
     std::uint64_t function_resets = 0; ///< FLR bit in the PCIe capability
     std::uint64_t cxl_resets = 0;      ///< INIT_CXL_RST doorbell
     std::uint64_t cache_writebacks = 0;
+    std::uint64_t dirty_resets = 0; ///< of a device whose cache was not written back before
     std::uint64_t opens = 0;
 };
 

@@ -168,7 +168,7 @@ template <typename Change> void edit_geometry(FaultView &view, Reply &reply, Cha
     }
 }
 
-/// A dword that a read of `region` returns, where the read covers all of it.
+/// A dword of `region`, or as much of it as a read returns.
 template <typename Change>
 void edit_dword(FaultView &view, Reply &reply, std::uint32_t region, std::uint64_t offset,
                 Change change) {
@@ -176,11 +176,22 @@ void edit_dword(FaultView &view, Reply &reply, std::uint32_t region, std::uint64
     if (!found || found->region != region || reply.error != 0) {
         return;
     }
-    const std::size_t got = reply.payload.size() - sizeof(RegionAccess);
-    if (offset >= found->offset && fits(offset - found->offset, 4, got)) {
-        const std::size_t at = sizeof(RegionAccess) + (offset - found->offset);
-        store(ByteSpan(reply.payload), at,
-              std::uint32_t{change(load<std::uint32_t>(reply.payload, at))});
+    // Bytes of the dword that were not read count as 0.
+    const auto part = ByteSpan(reply.payload).subspan(sizeof(RegionAccess));
+    const auto covered = [&](std::size_t i) {
+        return offset + i >= found->offset && offset + i - found->offset < part.size();
+    };
+    std::array<std::byte, 4> dword{};
+    for (std::size_t i = 0; i < dword.size(); ++i) {
+        if (covered(i)) {
+            dword.at(i) = part[offset + i - found->offset];
+        }
+    }
+    store(ByteSpan(dword), 0, std::uint32_t{change(load<std::uint32_t>(dword))});
+    for (std::size_t i = 0; i < dword.size(); ++i) {
+        if (covered(i)) {
+            part[offset + i - found->offset] = dword.at(i);
+        }
     }
 }
 

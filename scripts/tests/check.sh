@@ -44,6 +44,12 @@ SH
     CHECK_JOBS=2 works "$REPO/scripts/check"
     last_line "3 passed, 0 failed, 0 skipped"
 }
+# They may end at the same moment.
+at_once() {
+    steps "for i in \$(seq 30); do step s\$i exit sh -c \"sleep 0.\$((RANDOM % 10)); exit \$((i % 2))\"; done"
+    CHECK_JOBS=3 fails "$REPO/scripts/check"
+    last_line "15 passed, 15 failed, 0 skipped"
+}
 # interrupted SIGNAL: a step that starts a process in the background is running.
 interrupted() {
     local pid i left
@@ -76,6 +82,7 @@ check "gtest: passed, skipped, failed" gtest_lines
 check "gtest: a crash is a failure" gtest_crash
 check "exit: statuses; steps by name; an unknown name fails" exit_status
 check "two steps run at a time" side_by_side
+check "steps that end at once are all counted" at_once
 check "interrupted, nothing is left behind" interrupted INT
 check "ended, nothing is left behind" interrupted TERM
 tap_end

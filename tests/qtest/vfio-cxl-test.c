@@ -317,17 +317,17 @@ static void test_pass_through(void)
 }
 
 /* What is not left out of the BAR is mapped: no message goes to the device */
-static void test_bar_direct(void)
+static void bar_direct(const char *options, bool whole_block, bool direct)
 {
-    /* live leaves out the decoders' page, shadow the whole component block */
+    /* Around the decoders' page, or around the whole component block */
     static const uint64_t around_page[] = {
         0, COMPONENT, CM - 4, CM + 0x1000, BAR_SIZE - 4,
     };
     static const uint64_t around_block[] = {
         0, 8, COMPONENT - 4, COMPONENT + 0x10000, BAR_SIZE - 4,
     };
-    const uint64_t *offsets = shadow() ? around_block : around_page;
-    Model *m = model_start(DEFAULT_MODEL);
+    const uint64_t *offsets = whole_block ? around_block : around_page;
+    Model *m = model_start(options);
     Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
     unsigned i;
 
@@ -341,9 +341,30 @@ static void test_bar_direct(void)
         g_assert_cmphex(qtest_readl(vm->qts, bar_at(0, offsets[i])), ==,
                         0xabcd0000 + i);
     }
-    g_assert_cmpuint(model_region_accesses(m, 0), ==, 0);
+    g_assert_cmpuint(model_region_accesses(m, 0), ==,
+                     direct ? 0 : 2 * ARRAY_SIZE(around_page));
+    /* Where it is the hole, or nothing else, the decoders are in the way */
+    assert_firmware_decoder(vm, 0, window_base(vm, 0), 256 * MiB);
     vm_stop(vm);
     model_stop(m);
+}
+
+/* live leaves out the decoders' page, shadow the whole component block */
+static void test_bar_direct(void)
+{
+    bar_direct(DEFAULT_MODEL, shadow(), true);
+}
+
+/* A host with pages of 64 KiB has no smaller hole */
+static void test_bar_direct_64k(void)
+{
+    bar_direct(DEFAULT_MODEL " --page-size 64K", true, true);
+}
+
+/* Nothing of the BAR can be mapped: it works by messages */
+static void test_bar_not_direct(void)
+{
+    bar_direct(DEFAULT_MODEL " --fault sparse-none", shadow(), false);
 }
 
 /* Window */
@@ -593,6 +614,52 @@ static void test_system_reset(void)
         g_assert_cmphex(model_peek(m, 0), ==, 0);
         g_assert_cmphex(model_peek(m, 256 * MiB - 8), ==, 0);
     }
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* What the device caches of the host's memory is written back before a reset */
+static void test_cache_writeback(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    int64_t before = model_state(m, NULL, "cache_writebacks");
+    uint16_t dvsec, value;
+    uint8_t express;
+
+    vm_reset(vm);
+    g_assert_cmpint(model_state(m, NULL, "cache_writebacks"), ==, before + 1);
+
+    pci_enable(vm, 0);
+    dvsec = find_dvsec(vm, 0, DVSEC_DEVICE);
+    express = find_cap(vm, 0, CAP_EXPRESS);
+    value = dev_read(vm, 0, express + 8);
+    dev_write16(vm, 0, express + 8, value | 0x8000);
+    g_assert_cmpint(model_state(m, "resets", "function"), ==, 1);
+    g_assert_cmpint(model_state(m, NULL, "cache_writebacks"), ==, before + 2);
+
+    g_assert_cmpint(model_state(m, "resets", "total"), >=, 2);
+    g_assert_cmpint(model_state(m, NULL, "dirty_resets"), ==, 0);
+    /* DISABLE_CACHING was for the reset only */
+    g_assert_cmphex(model_state(m, "dvsec", "control2"), ==, 0);
+    g_assert_cmphex((uint16_t)dev_read(vm, 0, dvsec + 0x10), ==, 0);
+
+    /* Before a CXL reset it is the guest's to ask for; 1: and cache no more */
+    dev_write16(vm, 0, dvsec + 0x10, 1 | 2);
+    g_assert_cmpint(model_state(m, NULL, "cache_writebacks"), ==, before + 3);
+    dev_write16(vm, 0, dvsec + 0x10, 1 | 4);
+    g_assert_cmpint(model_state(m, "resets", "cxl"), ==, 1);
+    g_assert_cmpint(model_state(m, NULL, "cache_writebacks"), ==, before + 3);
+    g_assert_cmpint(model_state(m, NULL, "dirty_resets"), ==, 0);
+    g_assert_cmphex((uint16_t)dev_read(vm, 0, dvsec + 0x10), ==, 1);
+    vm_stop(vm);
+    model_stop(m);
+
+    m = model_start(DEFAULT_MODEL " --no-cache");
+    vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
+    vm_reset(vm);
+    g_assert_cmpint(model_state(m, "resets", "device"), >=, 1);
+    g_assert_cmpint(model_state(m, NULL, "cache_writebacks"), ==, 0);
     vm_stop(vm);
     model_stop(m);
 }
@@ -1182,7 +1249,7 @@ static void test_model_killed(void)
 {
     Model *m = model_start(DEFAULT_MODEL);
     Capture capture;
-    uint64_t base;
+    uint64_t base, at;
     int64_t start;
     Vm *vm;
 
@@ -1192,6 +1259,8 @@ static void test_model_killed(void)
     base = window_base(vm, 0);
     pci_enable(vm, 0);
     assert_window_mapped(vm, m, base, 256 * MiB, true);
+    g_assert_true(find_decoder(vm->qts, m, 0, 0, &at, NULL));
+    g_assert_cmphex(at, ==, base);
 
     g_assert_true(WIFSIGNALED(model_end(m, SIGKILL)));
     capture_wait(&capture, m->socket);
@@ -1206,8 +1275,7 @@ static void test_model_killed(void)
     dev_set_command(vm, 0, 0);
     dev_set_command(vm, 0, COMMAND_MEMORY);
     /* What does not answer is not there */
-    g_assert_false(find_region(vm->qts, "vfio-user CXL decoder 0", 0, &base,
-                               NULL));
+    g_assert_false(find_decoder(vm->qts, m, 0, 0, &at, NULL));
     vm_reset(vm);
     qtest_qmp_assert_success(vm->qts, "{'execute': 'query-status'}");
     g_assert_cmpint(g_get_monotonic_time() - start, <, 5 * G_USEC_PER_SEC);
@@ -1342,6 +1410,8 @@ static void add_tests(void)
     TEST("overlay/global-enable", test_overlay_global_enable);
     TEST("overlay/pass-through", test_pass_through);
     TEST("bar-direct", test_bar_direct);
+    TEST("bar-direct/64k-pages", test_bar_direct_64k);
+    TEST("bar-direct/none", test_bar_not_direct);
     TEST("window", test_window);
     TEST("window/memory-space", test_window_memory_space);
     TEST("window/power-state", test_window_power_state);
@@ -1351,6 +1421,7 @@ static void add_tests(void)
     TEST("bridge/port-number", test_bridge_port_number);
     TEST("bridge/pass-through", test_bridge_pass_through);
     TEST("system-reset", test_system_reset);
+    TEST("cache-writeback", test_cache_writeback);
     TEST("two-devices", test_two_devices);
     TEST("decoders/4", test_four_decoders);
     TEST("decoders/10", test_ten_decoders);

@@ -281,6 +281,15 @@ bool find_region(QTestState *qts, const char *name, unsigned n,
     return false;
 }
 
+bool find_decoder(QTestState *qts, Model *m, unsigned n, unsigned i,
+                  uint64_t *start, uint64_t *size)
+{
+    g_autofree char *name =
+        g_strdup_printf("alias vfio-user:%s CXL decoder %u", m->socket, n);
+
+    return find_region(qts, name, i, start, size);
+}
+
 static void vm_find_ecam(Vm *vm)
 {
     if (g_str_equal(board->arch, "x86_64")) {

@@ -164,6 +164,13 @@ char *device_arg(Model *m, const char *members);
 bool find_region(QTestState *qts, const char *name, unsigned n,
                  uint64_t *start, uint64_t *size);
 
+/*
+ * Where decoder @n of the device of @m puts memory, the @i-th time that it is
+ * found: start and, where wanted, size.  False: it is not there.
+ */
+bool find_decoder(QTestState *qts, Model *m, unsigned n, unsigned i,
+                  uint64_t *start, uint64_t *size);
+
 /* A paused machine with @args */
 Vm *vm_start(const char *args);
 
