@@ -2,6 +2,7 @@
 // What the kernel's own selftest asserts of a CXL Type-2 device, one test per item and of that
 // number. Items of the shadow generation alone are called Shadow. The tests write to the device's
 // memory and reset it.
+#include "conformance/guard.h"
 #include "conformance/options.h"
 #include "conformance/target.h"
 #include "contract/uapi.h"
@@ -39,7 +40,7 @@ const vfio_user::InfoCap *find_cap(const std::vector<vfio_user::InfoCap> &caps, 
 class Conformance : public ::testing::Test {
   protected:
     void SetUp() override {
-        auto opened = open_vfio_user(options().socket);
+        auto opened = open_target();
         ASSERT_TRUE(opened.has_value()) << opened.error().text;
         target_ = std::move(*opened);
         const auto device = target_->device();
@@ -241,14 +242,17 @@ TEST_F(Conformance, Item03_MemoryMapsAndReadsBack) {
     }
     const auto mapping = target_->map(memory_index_, 0, Page);
     ASSERT_TRUE(mapping.has_value()) << mapping.error().text;
-    for (std::size_t i = 0; i < Page; ++i) {
-        mapping->bytes()[i] = static_cast<std::byte>(i * 7 + i / 256);
-    }
+    const auto pattern = [](std::size_t i) { return static_cast<std::byte>(i * 7 + i / 256); };
+    ASSERT_TRUE(survives([&] {
+        for (std::size_t i = 0; i < Page; ++i) {
+            mapping->bytes()[i] = pattern(i);
+        }
+    })) << "SIGBUS";
     Bytes through_fd(Page);
     const auto got = target_->read(memory_index_, 0, through_fd);
     ASSERT_TRUE(got.has_value()) << got.error().text;
     for (std::size_t i = 0; i < *got; ++i) {
-        ASSERT_EQ(mapping->bytes()[i], static_cast<std::byte>(i * 7 + i / 256)) << i;
+        ASSERT_EQ(mapping->bytes()[i], pattern(i)) << i;
         ASSERT_EQ(through_fd[i], mapping->bytes()[i]) << "fd and mapping differ at " << i;
     }
 }
@@ -262,7 +266,8 @@ TEST_F(Conformance, Item04_LargePageRoundTrips) {
     const auto mapping = target_->map(memory_index_, 0, LargePage);
     ASSERT_TRUE(mapping.has_value()) << mapping.error().text;
     const std::uint32_t value = 0xdeadbeef;
-    store(mapping->bytes(), LargePage - sizeof(value), value);
+    ASSERT_TRUE(survives([&] { store(mapping->bytes(), LargePage - sizeof(value), value); }))
+        << "SIGBUS";
     EXPECT_EQ(load<std::uint32_t>(mapping->bytes(), LargePage - sizeof(value)), value);
     EXPECT_EQ(get(memory_index_, LargePage - sizeof(value)), value);
 }

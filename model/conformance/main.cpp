@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// cxl-type2-conformance: does the device behind this socket keep the kernel's contract?
+// cxl-type2-conformance: does this device keep the kernel's contract?
 #include "conformance/options.h"
 #include "version.h"
 
@@ -13,26 +13,35 @@ namespace model::conformance {
 namespace {
 
 constexpr const char *Usage =
-    "usage: cxl-type2-conformance --socket PATH [--gtest_filter=PATTERN] [--gtest_list_tests]\n"
-    "Runs the kernel's assertions about a CXL Type-2 device against a vfio-user server, on\n"
-    "whichever generation of the contract the server presents. Writes to the device's memory and\n"
-    "resets it. Exit status 0: every item holds (items of the other generation are skipped).\n";
+    "usage: cxl-type2-conformance --socket PATH | --vfio DDDD:BB:DD.F\n"
+    "                             [--gtest_filter=PATTERN] [--gtest_list_tests]\n"
+    "Runs the kernel's assertions about a CXL Type-2 device, on whichever generation of the\n"
+    "contract it shows: against a vfio-user server, or against a PCI function that a vfio driver\n"
+    "of this machine's kernel holds. Writes to the device's memory and resets it. Exit status 0:\n"
+    "every item holds (items of the other generation are skipped).\n";
 
-Options &mutable_options() {
+Options &options() {
     static Options value;
     return value;
 }
 
+int refuse(const std::string &text) {
+    fmt::print(stderr, "cxl-type2-conformance: {}\n{}", text, Usage);
+    return 2;
+}
+
 } // namespace
 
-const Options &options() {
-    return mutable_options();
+Result<std::unique_ptr<Target>> open_target() {
+    return options().vfio.empty() ? open_vfio_user(options().socket)
+                                  : open_kernel_vfio(options().vfio);
 }
 
 } // namespace model::conformance
 
 int main(int argc, char **argv) {
-    using model::conformance::mutable_options;
+    using model::conformance::options;
+    using model::conformance::refuse;
     const bool list = std::any_of(argv, argv + argc, [](const char *arg) {
         return std::string_view(arg) == "--gtest_list_tests";
     });
@@ -49,17 +58,33 @@ int main(int argc, char **argv) {
             return 0;
         }
         if (arg == "--socket" && i + 1 < argc) {
-            mutable_options().socket = argv[++i];
+            options().socket = argv[++i];
             continue;
         }
-        fmt::print(stderr, "cxl-type2-conformance: '{}' is not an option\n{}", arg,
-                   model::conformance::Usage);
-        return 2;
+        if (arg == "--vfio" && i + 1 < argc) {
+            options().vfio = argv[++i];
+            if (!model::conformance::is_pci_address(options().vfio)) {
+                return refuse(fmt::format("--vfio '{}': not a PCI function, expected one like "
+                                          "0000:01:00.0",
+                                          options().vfio));
+            }
+            continue;
+        }
+        return refuse(fmt::format("'{}' is not an option, or its value is missing", arg));
     }
-    if (mutable_options().socket.empty() && !list) {
-        fmt::print(stderr, "cxl-type2-conformance: --socket PATH is required\n{}",
-                   model::conformance::Usage);
-        return 2;
+    if (list) {
+        return RUN_ALL_TESTS();
+    }
+    if (options().socket.empty() == options().vfio.empty()) {
+        return refuse("one of --socket PATH and --vfio DDDD:BB:DD.F is required");
+    }
+    // Said once, not by each of the items. A server may be one that takes a single connection.
+    if (!options().vfio.empty()) {
+        const auto target = model::conformance::open_target();
+        if (!target) {
+            fmt::print(stderr, "cxl-type2-conformance: {}\n", target.error().text);
+            return 1;
+        }
     }
     return RUN_ALL_TESTS();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The device under test, as user space sees a VFIO device. One implementation speaks vfio-user;
-// another can speak the kernel's ioctls without a change to the tests.
+// The device under test, as user space sees a VFIO device. One implementation speaks vfio-user,
+// the other the kernel's ioctls; the tests do not know which.
 #pragma once
 
 #include "base/bytes.h"
@@ -42,16 +42,31 @@ class Target {
     virtual Result<std::size_t> write(std::uint32_t region, std::uint64_t offset,
                                       ByteView from) = 0;
     /// Maps a part of a region, readable and writable. Error EINVAL: the device does not offer
-    /// that part; others: errno of mmap.
+    /// that part; others: errno of mmap. Touching it can end in SIGBUS: see guard.h.
     virtual Result<Mapping> map(std::uint32_t region, std::uint64_t offset, std::uint64_t size) = 0;
     /// VFIO_DEVICE_RESET. Error: errno.
     virtual Result<void> reset() = 0;
-    /// VFIO_DEVICE_FEATURE_DMA_BUF of a whole region, mapped into an IOAS where there is one.
-    /// Error ENOTSUP: neither is offered here; others: it is offered and does not work.
+    /// VFIO_DEVICE_FEATURE_DMA_BUF of a whole region: a dma-buf of that size.
+    /// Error ENOTSUP: it is not offered here; others: it is offered and does not work.
     virtual Result<void> map_dma_buf(std::uint32_t region, std::uint64_t size) = 0;
 };
 
 /// Opens the device behind a vfio-user socket. Error: errno and text.
 Result<std::unique_ptr<Target>> open_vfio_user(const std::string &socket);
+
+/// True if `text` is a PCI function's address as sysfs spells it: DDDD:BB:DD.F.
+bool is_pci_address(const std::string &text);
+
+/// Where the kernel shows its devices; tests put something else there.
+struct KernelPaths {
+    std::string sys = "/sys";
+    std::string dev = "/dev";
+};
+
+/// Opens a PCI function that a vfio driver of the kernel holds, by its IOMMU group and a type1
+/// container of its own. Nobody else can have it open at the same time. Error: errno, and a text
+/// that says what to do.
+Result<std::unique_ptr<Target>> open_kernel_vfio(const std::string &address,
+                                                 const KernelPaths &paths = {});
 
 } // namespace model::conformance

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "conformance/dma_buf.h"
 #include "conformance/target.h"
 #include "vfio_user/client.h"
 
@@ -10,10 +11,6 @@
 namespace model::conformance {
 
 namespace {
-
-// <linux/vfio.h> of older systems lacks it.
-constexpr std::uint32_t FeatureDmaBuf = 11;
-constexpr std::uint32_t FeatureGet = 1U << 16;
 
 class VfioUserTarget : public Target {
   public:
@@ -74,23 +71,11 @@ class VfioUserTarget : public Target {
     Result<void> reset() override { return client_->reset(); }
 
     Result<void> map_dma_buf(std::uint32_t region, std::uint64_t size) override {
-        // struct vfio_device_feature, then struct vfio_device_feature_dma_buf with one range.
-        Bytes body;
-        constexpr std::uint32_t Length = 8 + 16 + 16;
-        append(body, Length);
-        append(body, FeatureGet | FeatureDmaBuf);
-        append(body, region);
-        append(body, std::uint32_t{0}); // open flags
-        append(body, std::uint32_t{0}); // flags
-        append(body, std::uint32_t{1}); // ranges
-        append(body, std::uint64_t{0});
-        append(body, size);
-        const auto reply = client_->call(vfio_user::Command::DeviceFeature, body);
+        const auto reply =
+            client_->call(vfio_user::Command::DeviceFeature, dma_buf_request(region, size));
         if (!reply) {
             const int code = reply.error().code;
-            const bool absent =
-                code == ENOTSUP || code == ENOSYS || code == ENOTTY || code == EINVAL;
-            return fail(absent ? ENOTSUP : code, reply.error().text);
+            return fail(dma_buf_absent(code) ? ENOTSUP : code, reply.error().text);
         }
         if (reply->fds.size() != 1) {
             return fail(EPROTO, "DMA_BUF succeeds but no dma-buf was sent");

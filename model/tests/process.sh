@@ -58,6 +58,23 @@ refused 'cannot write' --socket "$dir/s" --trace "$dir/no/such/folder"
 test ! -e "$dir/s"
 check $? 'a refusal leaves no socket behind'
 
+# The conformance program's own arguments; a device that is not there is said once.
+unfit() { # STATUS EXPECTED-TEXT OPTION...
+    wanted=$1 expected=$2
+    shift 2
+    timeout 5 "$conformance" "$@" >"$dir/out" 2>"$dir/err"
+    status=$?
+    test $status -eq "$wanted" && test "$(grep -cF -- "$expected" "$dir/err")" -eq 1 && ! test -s "$dir/out"
+    check $? "conformance ends with $wanted: $* ($expected)"
+}
+both='one of --socket PATH and --vfio DDDD:BB:DD.F is required'
+unfit 2 "$both"
+unfit 2 "$both" --socket "$dir/s" --vfio 0000:01:00.0
+unfit 2 "'--vfio' is not an option, or its value is missing" --vfio
+unfit 2 "--vfio '01:00.0': not a PCI function, expected one like 0000:01:00.0" --vfio 01:00.0
+unfit 2 "'--nonsense' is not an option" --nonsense
+unfit 1 'there is no PCI function ffff:ff:1f.7: no /sys/bus/pci/devices/ffff:ff:1f.7' --vfio ffff:ff:1f.7
+
 for signal in TERM INT; do
     start --control "$dir/c" --trace "$dir/t"
     test "$(cat "$dir/out")" = "cxl-type2-model: listening on $dir/s"
