@@ -4,6 +4,9 @@
 // its memory through /dev/cxl_type2, and says on the console what came of it:
 // TAP for people and test runners, `CXL2: key=value` lines for harnesses.
 
+#include "dma.h"
+#include "tools.h"
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -31,10 +34,9 @@
 
 namespace {
 
-namespace fs = std::filesystem;
+using namespace guest;
 using Bytes16 = std::array<std::uint8_t, 16>;
 
-constexpr std::uint64_t MiB = 1024 * 1024;
 constexpr std::uint64_t chunk_size = 2 * MiB;
 constexpr std::uint64_t host_offset = 4096;  // where the host pokes, from either end
 const fs::path cxl_bus = "/sys/bus/cxl/devices";
@@ -47,59 +49,11 @@ struct Options {
     bool locked = true;            // cxl2.locked=0: decoders need not be locked
     std::uint64_t devices = 1;     // cxl2.devices=N: so many must be there
     std::uint64_t points = 4096;   // cxl2.points=N: at most so many 2 MiB pieces
+    std::uint64_t dma = 0;         // cxl2.dma=SIZE: so much by DMA, each way
+    bool dma_fault = false;        // cxl2.dma_fault=1: DMA where nothing is mapped
 };
 
 // ---- small tools ----
-
-[[gnu::format(printf, 1, 2)]] std::string text(const char *format, ...) {
-    std::array<char, 512> buffer{};
-    va_list args;
-    va_start(args, format);
-    std::vsnprintf(buffer.data(), buffer.size(), format, args);
-    va_end(args);
-    return buffer.data();
-}
-
-void say(const std::string &line) { std::printf("%s\n", line.c_str()); }
-
-std::string read_file(const fs::path &path) {
-    std::string out;
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return out;
-    std::array<char, 4096> buffer;
-    for (ssize_t n; (n = ::read(fd, buffer.data(), buffer.size())) > 0;)
-        out.append(buffer.data(), static_cast<std::size_t>(n));
-    ::close(fd);
-    while (!out.empty() && out.back() == '\n') out.pop_back();
-    return out;
-}
-
-bool write_file(const fs::path &path, const std::string &content) {
-    const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-    if (fd < 0) return false;
-    const bool ok = ::write(fd, content.data(), content.size()) ==
-                    static_cast<ssize_t>(content.size());
-    ::close(fd);
-    return ok;
-}
-
-std::uint64_t read_number(const fs::path &path) {
-    return std::strtoull(read_file(path).c_str(), nullptr, 0);
-}
-
-std::vector<fs::path> entries(const fs::path &dir, std::string_view prefix) {
-    std::vector<fs::path> out;
-    std::error_code error;
-    for (fs::directory_iterator i(dir, error), end; !error && i != end; i.increment(error))
-        if (i->path().filename().string().starts_with(prefix)) out.push_back(i->path());
-    std::sort(out.begin(), out.end());
-    return out;
-}
-
-fs::path resolve(const fs::path &path) {
-    std::error_code error;
-    return fs::canonical(path, error);
-}
 
 std::string hex(const Bytes16 &bytes) {
     std::string out;
@@ -120,30 +74,13 @@ Options parse_options(const std::string &cmdline) {
         if (key == "cxl2.host") options.host = value != "0";
         if (key == "cxl2.locked") options.locked = value != "0";
         if (key == "cxl2.devices") options.devices = std::strtoull(value.c_str(), nullptr, 0);
+        if (key == "cxl2.dma") options.dma = parse_size(value);
+        if (key == "cxl2.dma_fault") options.dma_fault = value != "0";
         if (key == "cxl2.points")
             options.points = std::max<std::uint64_t>(2, std::strtoull(value.c_str(), nullptr, 0));
     }
     return options;
 }
-
-// ---- TAP ----
-
-class Tap {
-public:
-    bool check(bool ok, const std::string &what) {
-        ++count_;
-        if (!ok) ++failed_;
-        say(text("%sok %u - ", ok ? "" : "not ", count_) + what);
-        return ok;
-    }
-    [[nodiscard]] bool finish() const {
-        say(text("1..%u", count_));
-        return failed_ == 0 && count_ > 0;
-    }
-
-private:
-    unsigned count_ = 0, failed_ = 0;
-};
 
 // ---- accesses that may fault ----
 
@@ -521,6 +458,12 @@ int main() {
         if (usable && b)
             say(text("CXL2: bandwidth ram=%.0f cxl=%.0f share=%.3f", b->ram, b->cxl, b->share));
         tap.check(usable && b, d.pci.filename().string() + ": what the measurement wrote was read");
+    }
+
+    for (const auto &d : devices) {
+        tell_iommu(tap, d.pci);
+        if (options.dma != 0) use_dma(tap, d.pci, options.dma, d.memory);
+        if (options.dma_fault) use_unmapped(tap, d.pci);
     }
 
     const bool good = tap.finish();

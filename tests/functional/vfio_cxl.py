@@ -137,8 +137,12 @@ class VfioCxlTest(QemuSystemTest):
         self.require_device('pxb-cxl')
         self._pending = b''
 
-    def start(self, hdm='256M', window=None, append='', contract='live'):
-        '''Starts a model and a machine whose only CXL device it is.'''
+    def start(self, hdm='256M', window=None, append='', contract='live',
+              machine=(), options=()):
+        '''
+        Starts a model and a machine whose only CXL device it is; more for
+        -machine, and other options of QEMU's
+        '''
         self.model = Model(self.paths['CXL_TYPE2_MODEL'],
                            self.socket_dir().name, '--hdm-size', hdm,
                            '--contract', contract)
@@ -152,12 +156,13 @@ class VfioCxlTest(QemuSystemTest):
         self.vm.add_args(
             '-nodefaults', '-smp', '2', '-m', '2G', *self.machine_options,
             '-machine', 'cxl=on,memory-backend=mem,'
-            f'cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size={window or hdm}',
+            + ','.join(('cxl-fmw.0.targets.0=cxl.0',
+                        f'cxl-fmw.0.size={window or hdm}', *machine)),
             '-object', 'memory-backend-memfd,id=mem,size=2G,share=on',
             '-L', firmware, '-bios', os.path.join(firmware, self.firmware),
             '-device', 'pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=12,'
             'hdm_for_passthrough=on',
-            '-device', 'cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=2',
+            '-device', 'cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=2', *options,
             '-device', json.dumps(device),
             '-kernel', self.kernel_path, '-initrd', self.initrd_path,
             '-append', f'rdinit=/init console={self.console} loglevel=4 '
@@ -241,21 +246,53 @@ class VfioCxlTest(QemuSystemTest):
         self.assertIn('share', facts)
         self.assertLess(self.model.region_accesses(CXL_MEM), 100)
 
+    def check_dma(self, boot, size, vectors=8):
+        '''So much went there and came back; each interrupt was counted.'''
+        facts = boot.facts
+        self.assertEqual(boot.number('dma'), size)
+        self.assertEqual(facts['sum_to'], facts['sum_from'])
+        self.assertEqual(boot.number('interrupts'), 2 * size // (2 * MIB))
+        self.assertEqual(facts['expected'], facts['interrupts'])
+        self.assertEqual(boot.number('vectors'), vectors)
+        # What the device says of the same; faults have their own interrupts
+        fired = self.model.state()['irqs']['fired']
+        self.assertGreaterEqual(sum(fired), boot.number('interrupts'))
+        self.log.info('DMA: %s MB/s to the device, %s back, IOMMU %s',
+                      facts['to_mbps'], facts['from_mbps'], facts['iommu'])
+
+    def check_faults(self, boot, reported):
+        '''DMA to nowhere ended with an error; did the IOMMU tell Linux?'''
+        for access in ('read', 'write'):
+            self.assertEqual(boot.facts[f'status_{access}'], '6')
+            self.assertEqual(boot.facts[f'reported_{access}'],
+                             '1' if reported else '0')
+
     def qemu_log(self):
         with open(self.log_file('default.log'), encoding='utf-8',
                   errors='replace') as f:
             return f.read()
 
     def do_test_boot(self):
-        self.start()
-        self.check_boot(self.boot())
+        self.start(append='cxl2.dma=64M cxl2.dma_fault=1')
+        boot = self.boot()
+        self.check_boot(boot)
+        self.assertEqual(boot.facts['iommu'], 'none')
+        self.check_dma(boot, 64 * MIB)
+        self.check_faults(boot, reported=False)
         self.vm.wait(timeout=30)
         self.assertEqual(self.vm.exitcode(), 0)
 
-    def do_test_shadow(self):
-        '''The other generation of the kernel's interface, the same guest.'''
-        self.start(contract='shadow')
-        self.check_boot(self.boot())
+    def do_test_iommu(self, iommu, append='', reported=True, **start):
+        '''Behind an IOMMU that Linux uses.'''
+        self.start(append=f'cxl2.dma=32M cxl2.dma_fault=1 {append}', **start)
+        boot = self.boot()
+        self.check_boot(boot)
+        self.assertRegex(boot.facts['iommu'], iommu)
+        self.assertRegex(boot.facts['type'], '^DMA')
+        self.assertEqual(boot.facts['translated'], '1')
+        self.check_dma(boot, 32 * MIB)
+        self.check_faults(boot, reported)
+        return boot
 
     def do_test_large(self, size):
         self.start(hdm=size)

@@ -17,8 +17,15 @@ class Aarch64VfioCxl(VfioCxlTest):
     def test_boot(self):
         self.do_test_boot()
 
-    def test_shadow(self):
-        self.do_test_shadow()
+    def test_smmuv3_of_bridge(self):
+        self.do_test_iommu(
+            r'^smmu3\.', machine=('gic-version=3',),
+            options=('-device', 'arm-smmuv3,primary-bus=cxl.0,id=smmu0'))
+
+    def test_smmuv3_of_machine_shadow(self):
+        '''And the other generation of the kernel's interface.'''
+        self.do_test_iommu(r'^smmu3\.', contract='shadow',
+                           machine=('gic-version=3', 'iommu=smmuv3'))
 
     def test_large(self):
         self.do_test_large('64G')

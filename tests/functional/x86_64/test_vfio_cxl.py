@@ -17,6 +17,12 @@ class X86VfioCxl(VfioCxlTest):
     def test_boot(self):
         self.do_test_boot()
 
+    def test_intel_iommu(self):
+        self.do_test_iommu(
+            r'^dmar', append='intel_iommu=on',
+            machine=('kernel-irqchip=split',),
+            options=('-device', 'intel-iommu,intremap=on'))
+
     def test_reboot(self):
         self.do_test_reboot()
 

@@ -5,8 +5,9 @@
  * It asks Linux's CXL core, through the interface made for Type-2 drivers, which
  * host physical range (HPA; in a VM: guest physical) the device's memory has,
  * and lets user space map it: /dev/cxl_type2, write-back cacheable, 2 MiB pages
- * where they fit. A device whose decoders nobody has committed can be programmed
- * at register level through the attribute "program"; the core is not asked then.
+ * where they fit; ioctls move memory by the device's DMA engine (dma.c).
+ * A device whose decoders nobody has committed can be programmed at register
+ * level through the attribute "program"; the core is not asked then.
  *
  * Attributes, below the PCI device:
  *   hpa_base, hpa_size   what can be mapped; size 0: nothing yet
@@ -34,6 +35,7 @@
 #include <linux/slab.h>
 #include <cxl/cxl.h>
 #include <cxl/pci.h>
+#include "dma.h"
 
 #define CXL_DVSEC_VENDOR		0x1e98
 
@@ -85,6 +87,8 @@ struct type2_mem {
 	u64 base, size;
 	void *kernel_map;
 	struct list_head files;
+	struct mutex dma_lock;		/* the engine, and its use */
+	struct type2_dma *dma;
 };
 
 struct type2_file {
@@ -323,11 +327,21 @@ static int type2_release(struct inode *inode, struct file *filp)
 	return 0;
 }
 
+static long type2_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	struct type2_file *file = filp->private_data;
+	struct type2_mem *mem = file->mem;
+
+	guard(mutex)(&mem->dma_lock);
+	return mem->dma ? type2_dma_ioctl(mem->dma, cmd, (void __user *)arg) : -ENODEV;
+}
+
 static const struct file_operations type2_fops = {
 	.owner = THIS_MODULE,
 	.open = type2_open,
 	.release = type2_release,
 	.mmap = type2_mmap,
+	.unlocked_ioctl = type2_ioctl,
 	/* Aligned so that 2 MiB pages fit */
 	.get_unmapped_area = thp_get_unmapped_area,
 };
@@ -357,6 +371,7 @@ static int type2_mem_add(struct type2_dev *t2, struct device *dev)
 	kref_init(&mem->kref);
 	init_rwsem(&mem->lock);
 	INIT_LIST_HEAD(&mem->files);
+	mutex_init(&mem->dma_lock);
 	if (mem->id)
 		snprintf(mem->name, sizeof(mem->name), "cxl_type2.%d", mem->id);
 	else
@@ -375,6 +390,28 @@ static int type2_mem_add(struct type2_dev *t2, struct device *dev)
 	}
 	t2->mem = mem;
 	return devm_add_action_or_reset(dev, type2_mem_remove, mem);
+}
+
+static void type2_dma_remove(void *data)
+{
+	struct type2_mem *mem = data;
+
+	guard(mutex)(&mem->dma_lock);
+	mem->dma = NULL;
+}
+
+static int type2_dma_add(struct type2_dev *t2, struct pci_dev *pdev)
+{
+	struct type2_dma *dma = type2_dma_init(pdev);
+
+	/* The memory is of use without it. */
+	if (IS_ERR(dma)) {
+		dev_warn(&pdev->dev, "the DMA engine or its interrupts cannot be set up: %pe\n", dma);
+		return 0;
+	}
+	scoped_guard(mutex, &t2->mem->dma_lock)
+		t2->mem->dma = dma;
+	return devm_add_action_or_reset(&pdev->dev, type2_dma_remove, t2->mem);
 }
 
 /* ---- attributes ---- */
@@ -628,6 +665,10 @@ static int type2_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	rc = type2_mem_add(t2, dev);
 	if (rc)
 		return dev_err_probe(dev, rc, "no device node\n");
+
+	rc = type2_dma_add(t2, pdev);
+	if (rc)
+		return rc;
 
 	bytes = capacity ?: max(dvsec_capacity(pdev, dvsec), hdm_capacity(t2));
 	t2->capacity = bytes;
