@@ -156,36 +156,18 @@ static bool read_mem(VFIODevice *vbasedev, VFIOCXLLayout *layout, Error **errp)
     return true;
 }
 
-/* Region and place of the component registers as the live kernel gives them */
-static bool live_read_regs(VFIODevice *vbasedev, VFIOCXLLayout *layout,
-                           Error **errp)
+/* Where the live kernel says that the component registers of @info stand */
+static bool live_read_cap(const struct vfio_cxl_region_cap_comp_regs *cap,
+                          VFIOCXLLayout *layout, Error **errp)
 {
-    struct vfio_cxl_region_cap_comp_regs *cap;
-    struct vfio_region_info *info;
-    unsigned index;
-
-    if (!find_region(vbasedev, VFIO_CXL_REGION_SUBTYPE_REGS,
-                     "component register", &index, &info, errp)) {
-        return false;
-    }
-    cap = region_cap(info, VFIO_CXL_REGION_CAP_COMP_REGS, sizeof(*cap));
-    if (!cap) {
-        error_setg(errp, "CXL: component register region %u has no capability "
-                   "%u that says where in which BAR it stands", index,
-                   VFIO_CXL_REGION_CAP_COMP_REGS);
-        return false;
-    }
     if (cap->header.version != 1) {
         error_setg(errp, "CXL: component register capability has version %u, "
                    "expected 1", cap->header.version);
         return false;
     }
-
     layout->contract = VFIO_CXL_CONTRACT_LIVE;
     layout->bar = cap->bar;
     layout->regs_bar_offset = cap->offset;
-    layout->regs_region = index;
-    layout->regs_size = info->size;
     layout->hdm_offset = 0;
     return true;
 }
@@ -216,22 +198,24 @@ static struct vfio_info_cap_header *device_cap(VFIODevice *vbasedev,
     return hdr;
 }
 
-/* What the shadow kernel says, where it is one; *@present tells */
+/* The same of the shadow kernel, which describes the whole device */
 static bool shadow_read_cap(VFIODevice *vbasedev, VFIOCXLLayout *layout,
-                            bool *present, Error **errp)
+                            Error **errp)
 {
     ERRP_GUARD();
     g_autofree struct vfio_device_info *info = NULL;
     struct vfio_cxl_device_cap cap;
     struct vfio_info_cap_header *hdr;
-    struct vfio_region_info *regs;
-    unsigned index;
     size_t size;
 
     hdr = device_cap(vbasedev, &info, &size, errp);
-    *present = hdr;
     if (!hdr) {
-        return !*errp;
+        if (!*errp) {
+            error_setg(errp, "CXL: component register region %d has no "
+                       "capability %u that says where in which BAR it stands",
+                       layout->regs_region, VFIO_CXL_REGION_CAP_COMP_REGS);
+        }
+        return false;
     }
     if (size >= VFIO_CXL_DEVICE_CAP_RETIRED_SIZE) {
         error_setg(errp, "CXL: the device capability has %zu bytes: this is "
@@ -248,26 +232,43 @@ static bool shadow_read_cap(VFIODevice *vbasedev, VFIOCXLLayout *layout,
     }
     memcpy(&cap, hdr, sizeof(cap));
 
-    if (!find_region(vbasedev, VFIO_CXL_REGION_SUBTYPE_REGS,
-                     "component register", &index, &regs, errp)) {
-        return false;
-    }
-    if (cap.comp_regs_region_index != index ||
+    if (cap.comp_regs_region_index != layout->regs_region ||
         cap.dpa_region_index != layout->mem_region) {
         error_setg(errp, "CXL: the device capability names regions %u (memory) "
-                   "and %u (component registers), expected %d and %u as their "
+                   "and %u (component registers), expected %d and %d as their "
                    "types say", cap.dpa_region_index,
-                   cap.comp_regs_region_index, layout->mem_region, index);
+                   cap.comp_regs_region_index, layout->mem_region,
+                   layout->regs_region);
         return false;
     }
     layout->contract = VFIO_CXL_CONTRACT_SHADOW;
     layout->cache_capable = cap.flags & VFIO_CXL_DEVICE_CAP_CACHE_CAPABLE;
     layout->bar = cap.hdm_regs_bar_index;
     layout->regs_bar_offset = cap.hdm_regs_offset;
-    layout->regs_region = index;
-    layout->regs_size = regs->size;
     layout->regs_dwords_only = true;
     return true;
+}
+
+/*
+ * The component registers.  Only the live kernel's region says where they
+ * stand; what other capabilities such a kernel's device has is not asked.
+ */
+static bool read_regs_place(VFIODevice *vbasedev, VFIOCXLLayout *layout,
+                            Error **errp)
+{
+    struct vfio_cxl_region_cap_comp_regs *cap;
+    struct vfio_region_info *info;
+    unsigned index;
+
+    if (!find_region(vbasedev, VFIO_CXL_REGION_SUBTYPE_REGS,
+                     "component register", &index, &info, errp)) {
+        return false;
+    }
+    layout->regs_region = index;
+    layout->regs_size = info->size;
+    cap = region_cap(info, VFIO_CXL_REGION_CAP_COMP_REGS, sizeof(*cap));
+    return cap ? live_read_cap(cap, layout, errp)
+               : shadow_read_cap(vbasedev, layout, errp);
 }
 
 /*
@@ -436,15 +437,13 @@ static bool read_decoders(VFIODevice *vbasedev, VFIOCXLLayout *layout,
 bool vfio_cxl_contract_read(VFIODevice *vbasedev, VFIOCXLLayout *layout,
                             Error **errp)
 {
-    bool shadow;
-
     *layout = (VFIOCXLLayout) { 0 };
 
     if (!read_mem(vbasedev, layout, errp) ||
-        !shadow_read_cap(vbasedev, layout, &shadow, errp) ||
-        (!shadow && !live_read_regs(vbasedev, layout, errp)) ||
+        !read_regs_place(vbasedev, layout, errp) ||
         !check_bar(vbasedev, layout, errp) ||
-        (shadow && !shadow_find_hdm(vbasedev, layout, errp))) {
+        (layout->contract == VFIO_CXL_CONTRACT_SHADOW &&
+         !shadow_find_hdm(vbasedev, layout, errp))) {
         return false;
     }
     layout->hdm_size = layout->regs_size - layout->hdm_offset;

@@ -92,6 +92,9 @@ static uint64_t vfio_cxl_regs_read(void *opaque, hwaddr offset, unsigned size)
         value = regs_region_read(regs, offset, size);
     }
     trace_vfio_cxl_regs_read(vbasedev->name, offset, value, size);
+
+    /* As after any access to the BAR: the guest may have served INTx by it */
+    vbasedev->ops->vfio_eoi(vbasedev);
     return value;
 }
 
@@ -115,6 +118,7 @@ static void vfio_cxl_regs_write(void *opaque, hwaddr offset, uint64_t value,
     } else {
         regs_region_write(regs, offset, value, size);
     }
+    vbasedev->ops->vfio_eoi(vbasedev);
 }
 
 /*

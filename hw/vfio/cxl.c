@@ -485,7 +485,7 @@ static bool vfio_cxl_map_memory(VFIOCXL *cxl)
                          vbasedev->name, cxl->layout.mem_region);
         return false;
     }
-    return !vfio_region_mmap(&cxl->mem);
+    return cxl->mem.nr_mmaps && !vfio_region_mmap(&cxl->mem);
 }
 
 static bool vfio_cxl_setup_memory(VFIOCXL *cxl, Error **errp)

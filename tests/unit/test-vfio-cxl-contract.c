@@ -465,6 +465,25 @@ static void refuse_with(Fake *f, const char *part)
     error_free(err);
 }
 
+/* What a region says of itself goes before what the device is said to be */
+static void test_live_with_device_cap(void)
+{
+    struct vfio_cxl_device_cap *cap;
+    VFIOCXLLayout layout;
+    Fake f;
+
+    cap = start_shadow(&f, 64);
+    cap->hdm_regs_bar_index = 77;
+    set_regs(&f, 0x30, BAR_REGION, 0x11200);
+    memset(f.registers, 0, sizeof(f.registers));
+    set_register(&f, 0, 0x10);
+    set_decoder(&f, 0, HOST_BASE, 2 * UNIT, 0, CTRL_FIRMWARE);
+    accepted(&f, &layout);
+    g_assert_cmpint(layout.contract, ==, VFIO_CXL_CONTRACT_LIVE);
+    g_assert_cmpuint(layout.bar, ==, BAR_REGION);
+    g_assert_cmphex(layout.regs_bar_offset, ==, 0x11200);
+}
+
 static void test_refuse_shadow(void)
 {
     struct vfio_cxl_device_cap *cap;
@@ -1055,6 +1074,7 @@ int main(int argc, char **argv)
     TEST("live", test_live);
     TEST("live/not-told", test_live_is_not_told);
     TEST("shadow", test_shadow);
+    TEST("live/with-device-capability", test_live_with_device_cap);
     TEST("refuse/shadow", test_refuse_shadow);
     TEST("live/other-places", test_other_places);
     TEST("live/other-indices", test_other_indices);
