@@ -45,6 +45,16 @@ check: all ## run all tests; STEPS="name ..." runs some of them
 	@scripts/build-qemu tests
 	@scripts/check $(STEPS)
 
+.PHONY: check-nested
+check-nested: all ## vfio-pci with a real kernel's VFIO: a Linux host inside a VM
+	@scripts/build-qemu tests
+	@scripts/check nested-live nested-shadow
+
+.PHONY: nested-shell
+nested-shell: all ## a shell in that host (CONTRACT=live|shadow)
+	@scripts/build-qemu tests
+	@scripts/nested shell $(or $(CONTRACT),live)
+
 .PHONY: fuzz
 fuzz: qemu ## fuzz what parses; SECONDS=N for each of the targets
 	@scripts/fuzz $(or $(SECONDS),60)
@@ -84,7 +94,7 @@ update: setup ## fetch Debian's package index anew, and newer guest packages wit
 
 .PHONY: clean
 clean: ## remove what was built, keep what was fetched
-	@rm -rf build/qemu build/base build/model build/bin build/guest build/check
+	@rm -rf build/qemu build/base build/model build/bin build/guest build/testbed build/nested build/check
 
 .PHONY: distclean-qemu
 distclean-qemu: ## remove QEMU's tree and its build, keep the download
