@@ -65,7 +65,9 @@ class Conversation {
         write(Config, Dvsec + cxl::dvsec::Capability, std::uint16_t{0});
         write(Config, Dvsec + cxl::dvsec::Lock, std::uint16_t{1});
         write(Config, Dvsec + cxl::dvsec::Control, std::uint16_t{0x4007});
-        write(Config, Dvsec + cxl::dvsec::Control2, std::uint16_t{6});
+        write(Config, Dvsec + cxl::dvsec::Control2, cxl::dvsec::InitCacheWbi);
+        read(Config, Dvsec + cxl::dvsec::Status2, 2);
+        write(Config, Dvsec + cxl::dvsec::Control2, cxl::dvsec::InitCxlReset);
         read(Config, Dvsec, 0x3c);
         const std::uint32_t base = config_.contract == ContractKind::Shadow ? cxl::HdmOffset : 0;
         for (std::uint32_t at = 0; at < base + 0x34; at += 4) {
