@@ -20,6 +20,7 @@ constexpr const char *Usage =
     "  maps                 DMA mappings as JSON\n"
     "  log                  messages received since the last log, as JSON\n"
     "  irq VECTOR           raise an MSI-X interrupt\n"
+    "  busy 0|1             1: answer no access to memory, as after a slow reset; 0: again\n"
     "Exit status: 0, or 1 when the model answers with an error or cannot be reached.\n";
 
 int complain(const std::string &text) {

@@ -16,7 +16,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t MaxPeek = 1 * MiB;
 constexpr const char *Help = "commands: peek OFFSET LENGTH, poke OFFSET HEX, state, maps, log, "
-                             "irq VECTOR, help";
+                             "irq VECTOR, busy 0|1, help";
 
 std::vector<std::string_view> words_of(std::string_view line) {
     std::vector<std::string_view> words;
@@ -204,6 +204,10 @@ std::string run_command(Device &device, MessageLog &log, std::string_view line) 
     }
     if (is("irq", 1)) {
         return irq(device.interrupts(), words[1]);
+    }
+    if (is("busy", 1) && (words[1] == "0" || words[1] == "1")) {
+        device.set_busy(words[1] == "1");
+        return "ok";
     }
     if (is("help", 0)) {
         return Help;

@@ -83,6 +83,7 @@ void Device::build_config_space() {
     config_space_.add_power_management();
     config_space_.add_msix({MsixVectors, EngineBar, MsixTableOffset, EngineBar, MsixPbaOffset});
     config_space_.add_express_endpoint();
+    config_space_.add_advanced_features();
 
     cxl::DvsecSetup setup;
     setup.cache_capable = config_.cache;
@@ -194,6 +195,9 @@ Result<void> Device::set_irqs(vfio_user::IrqRequest request) {
 Result<void> Device::check_access() const {
     if (gated_) {
         return fail(EIO, "the last reset failed");
+    }
+    if (busy_) {
+        return fail(EIO, "not ready yet");
     }
     if (!config_space_.memory_enabled()) {
         return fail(EIO, "memory space is off or the device is not in D0");

@@ -69,6 +69,8 @@ class Device : public vfio_user::DeviceOps, private EngineHost {
     /// True after a reset that failed: nothing answers until one succeeds.
     bool gated() const { return gated_; }
     bool is_open() const { return open_; }
+    /// Lets the device take its time: while busy its memory does not answer.
+    void set_busy(bool busy) { busy_ = busy; }
 
   private:
     Device(const Config &config, const Quirks &quirks, Memory memory, Memory bar_memory);
@@ -111,6 +113,7 @@ class Device : public vfio_user::DeviceOps, private EngineHost {
     DmaEngine engine_{engine_bar_, *this};
     Counters counters_;
     bool gated_ = false;
+    bool busy_ = false;
     bool open_ = false;
 };
 

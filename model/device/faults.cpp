@@ -684,6 +684,10 @@ const std::array kTable = {
                              [](std::uint32_t) { return UINT32_MAX; });
               }
           }},
+    Fault{"dvsec-foreign", "has a DVSEC of another vendor where its CXL Device DVSEC should be", nullptr,
+          [](pci::ConfigSpace &config) {
+              config.registers().set(Dvsec + 4, std::uint16_t{0x1af4});
+          }},
     Fault{"dvsec-capability-writable", "lets the CAPABILITY register of its DVSEC be written",
           nullptr,
           [](pci::ConfigSpace &config) {

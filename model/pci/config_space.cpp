@@ -19,6 +19,9 @@ constexpr std::uint16_t MsixEnable = 1U << 15;
 constexpr std::uint16_t MsixFunctionMask = 1U << 14;
 constexpr std::uint32_t ExpressDevCtl = 0x08;
 constexpr std::uint16_t DevCtlFlr = 1U << 15;
+constexpr std::uint32_t AdvancedOffset = 0xa0;
+constexpr std::uint32_t AdvancedControl = 0x04;
+constexpr std::uint8_t AdvancedFlr = 1U << 0;
 
 constexpr std::uint32_t BarType64 = 0x4;
 constexpr std::uint32_t BarPrefetch = 0x8;
@@ -136,6 +139,18 @@ void ConfigSpace::add_express_endpoint() {
     express_ = ExpressOffset;
 }
 
+void ConfigSpace::add_advanced_features() {
+    const std::vector<Register> rows = {
+        {"af_length", 0x02, 1, 6, 0, 0, "PCI AF ECN"},
+        // Transactions pending, function level reset.
+        {"af_capabilities", 0x03, 1, 0x03, 0, 0, "PCI AF ECN"},
+        {"af_control", AdvancedControl, 1, 0, AdvancedFlr, 0, "PCI AF ECN"},
+        {"af_status", 0x05, 1, 0, 0, 0, "PCI AF ECN"},
+    };
+    add_capability(CapIdAdvancedFeatures, AdvancedOffset, rows);
+    advanced_ = AdvancedOffset;
+}
+
 void ConfigSpace::add_serial_number(std::uint32_t offset, std::uint64_t serial) {
     const std::vector<Register> rows = {
         {"serial_low", 0x04, 4, serial & 0xffffffff, 0, 0, "PCIe r6.0 7.9.3.2"},
@@ -190,13 +205,20 @@ void ConfigSpace::set_power_state(unsigned state) {
 }
 
 bool ConfigSpace::take_function_reset() {
-    if (!express_) {
-        return false;
+    bool asked = false;
+    if (express_) {
+        const std::uint32_t at = *express_ + ExpressDevCtl;
+        const auto control = registers_.get<std::uint16_t>(at);
+        registers_.set(at, static_cast<std::uint16_t>(control & ~unsigned{DevCtlFlr}));
+        asked = (control & DevCtlFlr) != 0;
     }
-    const std::uint32_t at = *express_ + ExpressDevCtl;
-    const auto control = registers_.get<std::uint16_t>(at);
-    registers_.set(at, static_cast<std::uint16_t>(control & ~unsigned{DevCtlFlr}));
-    return (control & DevCtlFlr) != 0;
+    if (advanced_) {
+        const std::uint32_t at = *advanced_ + AdvancedControl;
+        const auto control = registers_.get<std::uint8_t>(at);
+        registers_.set(at, static_cast<std::uint8_t>(control & ~unsigned{AdvancedFlr}));
+        asked = asked || (control & AdvancedFlr) != 0;
+    }
+    return asked;
 }
 
 bool ConfigSpace::msix_enabled() const {

@@ -33,6 +33,7 @@ inline constexpr std::uint16_t CommandMaster = 1U << 2;
 inline constexpr std::uint8_t CapIdPm = 0x01;
 inline constexpr std::uint8_t CapIdMsix = 0x11;
 inline constexpr std::uint8_t CapIdExpress = 0x10;
+inline constexpr std::uint8_t CapIdAdvancedFeatures = 0x13;
 inline constexpr std::uint16_t ExtCapAer = 0x0001;
 inline constexpr std::uint16_t ExtCapSerial = 0x0003;
 inline constexpr std::uint16_t ExtCapDvsec = 0x0023;
@@ -74,6 +75,7 @@ class ConfigSpace {
     void add_power_management();
     void add_msix(const MsixLayout &layout);
     void add_express_endpoint();
+    void add_advanced_features();
     void add_serial_number(std::uint32_t offset, std::uint64_t serial);
     void add_aer(std::uint32_t offset);
 
@@ -88,7 +90,8 @@ class ConfigSpace {
     /// Power state 0 to 3 of PMCSR (PCIe r6.0 section 5.2.2).
     unsigned power_state() const;
     void set_power_state(unsigned state);
-    /// True once after a guest set Initiate Function Level Reset (PCIe r6.0 section 7.5.3.4).
+    /// True once after a guest set Initiate Function Level Reset, in either of the two places
+    /// (PCIe r6.0 section 7.5.3.4, Conventional PCI Advanced Features ECN).
     bool take_function_reset();
     /// MSI-X enabled and not masked as a whole.
     bool msix_enabled() const;
@@ -108,6 +111,7 @@ class ConfigSpace {
     std::optional<std::uint32_t> power_management_;
     std::optional<std::uint32_t> msix_;
     std::optional<std::uint32_t> express_;
+    std::optional<std::uint32_t> advanced_;
 };
 
 } // namespace model::pci

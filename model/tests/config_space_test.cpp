@@ -99,6 +99,14 @@ TEST_F(ConfigSpace, FunctionLevelResetClearsMemoryAndKeepsConfigSpace) {
     EXPECT_EQ(harness.read32(Config, 0x68) & 0x8000U, 0U) << "the bit reads 0";
 }
 
+TEST_F(ConfigSpace, FunctionLevelResetOfAdvancedFeaturesIsTheSame) {
+    EXPECT_EQ(harness.write(9, 64 * MiB, 0x55aa55aaU), 0);
+    EXPECT_EQ(harness.write(Config, 0xa4, std::uint8_t{1}), 0);
+    EXPECT_EQ(harness.device->counters().function_resets, 1U);
+    EXPECT_EQ(harness.read32(9, 64 * MiB), 0U);
+    EXPECT_EQ(harness.read32(Config, 0xa4) & 0xffU, 0U) << "the bit reads 0";
+}
+
 TEST_F(ConfigSpace, CxlResetDoorbellClearsMemoryAndSaysDone) {
     const std::uint32_t dvsec = cxl::DeviceDvsecOffset;
     EXPECT_EQ(harness.write(9, 0, 0x55aa55aaU), 0);

@@ -45,6 +45,15 @@ TEST(Control, WrongCommandsAreAnsweredWithErrorsAndChangeNothing) {
     EXPECT_EQ(harness.control("peek 0xffffffc 4"), "00000000");
 }
 
+TEST(Control, BusyDeviceDoesNotAnswerForItsMemory) {
+    Harness harness;
+    EXPECT_EQ(harness.control("busy 1"), "ok");
+    EXPECT_EQ(harness.read_code(9, 0, 4), EIO);
+    EXPECT_EQ(harness.control("busy 2").substr(0, 7), "error: ");
+    EXPECT_EQ(harness.control("busy 0"), "ok");
+    EXPECT_EQ(harness.read32(9, 0), 0U);
+}
+
 TEST(Control, StateTellsDecodersResetsAndMappings) {
     Harness harness;
     EXPECT_EQ(code_of(harness.client->reset()), 0);
