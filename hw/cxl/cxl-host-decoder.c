@@ -15,10 +15,34 @@
 #define DECODER_STRIDE \
     (R_CXL_HDM_DECODER1_BASE_LO - R_CXL_HDM_DECODER0_BASE_LO)
 
+/* CXL r3.1 Section 8.2.4.20.7: what both ends of a link have to agree on */
+#define CTRL_FIRMWARE (R_CXL_HDM_DECODER0_CTRL_IG_MASK | \
+                       R_CXL_HDM_DECODER0_CTRL_TYPE_MASK | \
+                       R_CXL_HDM_DECODER0_CTRL_BI_MASK)
+
 /* Register @reg of decoder 0, for decoder @n */
 static uint32_t *decoder_reg(uint32_t *regs, unsigned n, unsigned reg)
 {
     return regs + reg + n * DECODER_STRIDE;
+}
+
+static uint32_t decoder_read(const CXLHost *host, unsigned n, unsigned reg)
+{
+    return ldl_le_p(host->cxl_cstate.crb.cache_mem_registers + reg +
+                    n * DECODER_STRIDE);
+}
+
+/* Base and size are in units of 256 MiB, the registers have no bits below */
+static uint64_t decoder_read_pair(const CXLHost *host, unsigned n,
+                                  unsigned low)
+{
+    return (decoder_read(host, n, low) & R_CXL_HDM_DECODER0_BASE_LO_L_MASK) |
+           (uint64_t)decoder_read(host, n, low + 1) << 32;
+}
+
+static void decoders_changed(CXLHost *host)
+{
+    notifier_list_notify(&host->cxl_cstate.hdm_notifiers, NULL);
 }
 
 static void decoder_program(CXLHost *host, unsigned n,
@@ -26,7 +50,7 @@ static void decoder_program(CXLHost *host, unsigned n,
 {
     uint32_t *regs = host->cxl_cstate.crb.cache_mem_registers;
     uint32_t *mask = host->cxl_cstate.crb.cache_mem_regs_write_mask;
-    uint32_t ctrl = 0, global;
+    uint32_t ctrl = decoder->ctrl & CTRL_FIRMWARE;
 
     ctrl = FIELD_DP32(ctrl, CXL_HDM_DECODER0_CTRL, LOCK_ON_COMMIT, 1);
     ctrl = FIELD_DP32(ctrl, CXL_HDM_DECODER0_CTRL, COMMIT, 1);
@@ -48,11 +72,6 @@ static void decoder_program(CXLHost *host, unsigned n,
     /* CXL r3.1 Section 8.2.4.20.13: locked, so read-only as a whole */
     memset(decoder_reg(mask, n, R_CXL_HDM_DECODER0_BASE_LO), 0,
            DECODER_STRIDE * sizeof(*mask));
-
-    global = ldl_le_p(regs + R_CXL_HDM_DECODER_GLOBAL_CONTROL);
-    global = FIELD_DP32(global, CXL_HDM_DECODER_GLOBAL_CONTROL,
-                        HDM_DECODER_ENABLE, 1);
-    stl_le_p(regs + R_CXL_HDM_DECODER_GLOBAL_CONTROL, global);
 }
 
 bool cxl_host_firmware_commit(CXLHost *host, unsigned n,
@@ -75,6 +94,7 @@ bool cxl_host_firmware_commit(CXLHost *host, unsigned n,
     }
     host->firmware_decoders[n] = *decoder;
     decoder_program(host, n, decoder);
+    decoders_changed(host);
     return true;
 }
 
@@ -101,6 +121,7 @@ void cxl_host_firmware_release(CXLHost *host, unsigned n)
     memcpy(decoder_reg(mask, n, R_CXL_HDM_DECODER0_BASE_LO),
            decoder_reg(fresh_mask, n, R_CXL_HDM_DECODER0_BASE_LO),
            DECODER_STRIDE * sizeof(*mask));
+    decoders_changed(host);
 }
 
 void cxl_host_firmware_restore(CXLHost *host)
@@ -112,4 +133,32 @@ void cxl_host_firmware_restore(CXLHost *host)
             decoder_program(host, n, &host->firmware_decoders[n]);
         }
     }
+    decoders_changed(host);
+}
+
+bool cxl_host_decodes(const CXLHost *host, uint64_t base, uint64_t size,
+                      uint8_t target)
+{
+    unsigned n;
+
+    for (n = 0; n < CXL_HDM_DECODER_COUNT; n++) {
+        uint32_t ctrl = decoder_read(host, n, R_CXL_HDM_DECODER0_CTRL);
+        uint32_t targets = decoder_read(host, n,
+                                        R_CXL_HDM_DECODER0_TARGET_LIST_LO);
+        uint64_t from = decoder_read_pair(host, n, R_CXL_HDM_DECODER0_BASE_LO);
+        uint64_t span = decoder_read_pair(host, n, R_CXL_HDM_DECODER0_SIZE_LO);
+
+        /* Written so that no sum of what the guest wrote can wrap */
+        if (FIELD_EX32(ctrl, CXL_HDM_DECODER0_CTRL, COMMITTED) &&
+            base >= from && size <= span && base - from <= span - size) {
+            return !FIELD_EX32(ctrl, CXL_HDM_DECODER0_CTRL, IW) &&
+                   extract32(targets, 0, 8) == target;
+        }
+    }
+    return false;
+}
+
+void cxl_host_add_decode_notifier(CXLHost *host, Notifier *notifier)
+{
+    notifier_list_add(&host->cxl_cstate.hdm_notifiers, notifier);
 }

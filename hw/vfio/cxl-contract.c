@@ -390,8 +390,13 @@ static bool read_decoder(VFIODevice *vbasedev, VFIOCXLLayout *layout,
                    "range that is not empty and does not wrap", n, d->size);
         return false;
     }
-    if (uadd64_overflow(*dpa, d->skip, dpa) ||
-        uadd64_overflow(*dpa, d->size, dpa) || *dpa > layout->mem_size) {
+    /* The live region begins with what decoder 0 decodes, skipped or not */
+    if (!n && layout->contract == VFIO_CXL_CONTRACT_LIVE) {
+        layout->mem_dpa = d->skip;
+    }
+    if (uadd64_overflow(layout->mem_dpa, layout->mem_size, &end) ||
+        uadd64_overflow(*dpa, d->skip, dpa) ||
+        uadd64_overflow(*dpa, d->size, dpa) || *dpa > end) {
         error_setg(errp, "CXL: decoder %u (size 0x%"PRIx64", skip 0x%"PRIx64
                    ") ends beyond the memory region of 0x%"PRIx64" bytes",
                    n, d->size, d->skip, layout->mem_size);

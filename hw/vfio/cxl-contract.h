@@ -40,6 +40,7 @@ typedef struct VFIOCXLLayout {
 
     int mem_region;             /* region index of the device's memory */
     uint64_t mem_size;
+    uint64_t mem_dpa;           /* device address where it begins */
     bool mem_mmap;              /* the region can be mapped */
 
     uint32_t hdm_capability;    /* the decoder block's first register */

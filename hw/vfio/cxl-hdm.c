@@ -9,6 +9,11 @@
 #include "qemu/host-utils.h"
 #include "cxl-hdm.h"
 
+/* CXL r3.1 Section 8.2.4.20.1: what of the device's capability is true here */
+#define CAPABILITY_SHOWN (R_VFIO_CXL_HDM_CAPABILITY_DECODER_COUNT_MASK | \
+                          R_VFIO_CXL_HDM_CAPABILITY_TARGET_COUNT_MASK | \
+                          R_VFIO_CXL_HDM_CAPABILITY_COHERENCY_MODELS_MASK)
+
 /* CXL r3.1 Section 8.2.4.20.2: bits of Global Control that software owns */
 #define GLOBAL_CONTROL_RW (R_VFIO_CXL_HDM_GLOBAL_CONTROL_POISON_ON_ERR_MASK | \
                            R_VFIO_CXL_HDM_GLOBAL_CONTROL_ENABLE_MASK)
@@ -45,7 +50,7 @@ void vfio_cxl_hdm_init(VFIOCXLHdm *hdm, uint32_t capability, uint64_t capacity,
     *hdm = (VFIOCXLHdm) {
         .ops = ops,
         .opaque = opaque,
-        .capability = capability,
+        .capability = capability & CAPABILITY_SHOWN,
         .capacity = capacity,
         .count = vfio_cxl_hdm_decoder_count(capability),
     };

@@ -19,6 +19,7 @@
 REG32(VFIO_CXL_HDM_CAPABILITY, 0x00)
     FIELD(VFIO_CXL_HDM_CAPABILITY, DECODER_COUNT, 0, 4)
     FIELD(VFIO_CXL_HDM_CAPABILITY, TARGET_COUNT, 4, 4)
+    FIELD(VFIO_CXL_HDM_CAPABILITY, COHERENCY_MODELS, 21, 2)
 REG32(VFIO_CXL_HDM_GLOBAL_CONTROL, 0x04)
     FIELD(VFIO_CXL_HDM_GLOBAL_CONTROL, POISON_ON_ERR, 0, 1)
     FIELD(VFIO_CXL_HDM_GLOBAL_CONTROL, ENABLE, 1, 1)
@@ -93,8 +94,10 @@ unsigned vfio_cxl_hdm_decoder_count(uint32_t capability);
 
 /*
  * Start with every decoder empty and nothing enabled.  @capability is the
- * device's own register and must have passed vfio_cxl_hdm_decoder_count(),
- * @capacity is the size of the device's memory in bytes.  Calls nothing back.
+ * device's own register and must have passed vfio_cxl_hdm_decoder_count(); of
+ * its other bits the guest sees those that hold here as well, which
+ * interleaving, UIO and poison do not.  @capacity is the size of the device's
+ * memory in bytes.  Calls nothing back.
  */
 void vfio_cxl_hdm_init(VFIOCXLHdm *hdm, uint32_t capability, uint64_t capacity,
                        const VFIOCXLHdmOps *ops, void *opaque);

@@ -11,17 +11,17 @@
 #include "cxl-regs.h"
 #include "trace.h"
 
-/* Does the whole access fall into the decoder block?  @offset is turned */
-static bool in_hdm_block(const VFIOCXLRegs *regs, hwaddr *offset, unsigned size)
+/*
+ * How many bytes of an access stand before the decoder block, which is the last
+ * thing in the overlay.  Across its start an access is two: what the kernel
+ * has of the decoders is never what the guest sees.
+ */
+static unsigned before_hdm_block(const VFIOCXLRegs *regs, hwaddr offset,
+                                 unsigned size)
 {
-    const VFIOCXLLayout *layout = regs->layout;
+    hwaddr start = regs->layout->hdm_offset;
 
-    if (*offset < layout->hdm_offset ||
-        *offset + size > layout->hdm_offset + layout->hdm_size) {
-        return false;
-    }
-    *offset -= layout->hdm_offset;
-    return true;
+    return offset >= start ? 0 : MIN(size, start - offset);
 }
 
 /*
@@ -83,13 +83,18 @@ static uint64_t vfio_cxl_regs_read(void *opaque, hwaddr offset, unsigned size)
 {
     VFIOCXLRegs *regs = opaque;
     VFIODevice *vbasedev = regs->vbasedev;
-    hwaddr at = offset;
-    uint64_t value;
+    unsigned before = before_hdm_block(regs, offset, size);
+    uint64_t value = 0;
 
-    if (in_hdm_block(regs, &at, size)) {
-        value = vfio_cxl_hdm_read(regs->hdm, at, size);
-    } else {
-        value = regs_region_read(regs, offset, size);
+    if (before) {
+        value = regs_region_read(regs, offset, before);
+    }
+    if (before < size) {
+        uint64_t part = vfio_cxl_hdm_read(regs->hdm, offset + before -
+                                          regs->layout->hdm_offset,
+                                          size - before);
+
+        value = deposit64(value, 8 * before, 8 * (size - before), part);
     }
     trace_vfio_cxl_regs_read(vbasedev->name, offset, value, size);
 
@@ -103,11 +108,18 @@ static void vfio_cxl_regs_write(void *opaque, hwaddr offset, uint64_t value,
 {
     VFIOCXLRegs *regs = opaque;
     VFIODevice *vbasedev = regs->vbasedev;
-    hwaddr at = offset;
+    unsigned before = before_hdm_block(regs, offset, size);
 
     trace_vfio_cxl_regs_write(vbasedev->name, offset, value, size);
 
-    if (in_hdm_block(regs, &at, size)) {
+    if (before) {
+        regs_region_write(regs, offset, value, before);
+    }
+    if (before < size) {
+        hwaddr at = offset + before - regs->layout->hdm_offset;
+
+        value >>= 8 * before;
+        size -= before;
         if (size < 4 || at % 4) {
             qemu_log_mask(LOG_GUEST_ERROR, "vfio %s: CXL: write of %u bytes at "
                           "0x%"HWADDR_PRIx" of the decoder block is not to a "
@@ -115,8 +127,6 @@ static void vfio_cxl_regs_write(void *opaque, hwaddr offset, uint64_t value,
                           at);
         }
         vfio_cxl_hdm_write(regs->hdm, at, value, size);
-    } else {
-        regs_region_write(regs, offset, value, size);
     }
     vbasedev->ops->vfio_eoi(vbasedev);
 }

@@ -72,17 +72,36 @@ static bool find_port(PCIDevice *pdev, VFIOCXLTopology *topo, PCIBus **root,
     return true;
 }
 
+/* A root port beside @port; there is one */
+static const PCIDevice *other_port(const PCIBus *root, const PCIDevice *port)
+{
+    int devfn;
+
+    for (devfn = 0; devfn < ARRAY_SIZE(root->devices); devfn++) {
+        const PCIDevice *other = root->devices[devfn];
+
+        if (other && other != port &&
+            object_dynamic_cast(OBJECT(other), TYPE_PCIE_PORT)) {
+            return other;
+        }
+    }
+    g_assert_not_reached();
+}
+
 /* One root port below the bridge, one function below the port */
 static bool check_alone(PCIDevice *pdev, PCIBus *root, Error **errp)
 {
     PCIBus *bus = pci_get_bus(pdev);
+    const PCIDevice *port = bus->parent_dev;
     int n = pcie_count_ds_ports(root);
     int devfn;
 
     if (n != 1) {
-        error_setg(errp, "CXL: pxb-cxl '%s' has %d root ports, expected one; "
-                   "give each CXL device a pxb-cxl of its own",
-                   device_label(root->parent_dev), n);
+        error_setg(errp, "CXL: pxb-cxl '%s' has %d root ports, '%s' with the "
+                   "device below it and '%s', expected one; give each CXL "
+                   "device a pxb-cxl of its own",
+                   device_label(root->parent_dev), n, device_label(port),
+                   device_label(other_port(root, port)));
         return false;
     }
     if (pdev->devfn) {
@@ -197,8 +216,9 @@ bool vfio_cxl_topology_find(PCIDevice *pdev, uint64_t size,
         return false;
     }
     bridge = PXB_CXL_DEV(root->parent_dev);
+    topo->bridge = PCI_DEVICE(bridge);
     topo->host = bridge->cxl_host_bridge;
     /* CXLHost.passthrough says the same, but only after the first reset */
     topo->passthrough = !bridge->hdm_for_passthrough;
-    return find_window(topo, PCI_DEVICE(bridge), size, errp);
+    return find_window(topo, topo->bridge, size, errp);
 }

@@ -11,7 +11,8 @@
 #include "hw/pci/pci_device.h"
 
 typedef struct VFIOCXLTopology {
-    CXLHost *host;              /* host bridge, of a pxb-cxl device */
+    PCIDevice *bridge;          /* the pxb-cxl */
+    CXLHost *host;              /* and its host bridge */
     PCIDevice *port;            /* its only root port */
     CXLFixedWindow *window;     /* the only window that targets the bridge */
     bool passthrough;           /* the bridge has no HDM decoders */

@@ -13,6 +13,7 @@
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
 #include "qemu/range.h"
+#include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "hw/cxl/cxl_host_decoder.h"
@@ -22,11 +23,16 @@
 #include "cxl-contract.h"
 #include "cxl-dvsec.h"
 #include "cxl-hdm.h"
+#include "cxl-qom.h"
 #include "cxl-regs.h"
 #include "cxl-topology.h"
 #include "pci.h"
 #include "trace.h"
 #include "vfio-cxl.h"
+
+/* Waiting for the memory: first and last pause, each twice the one before */
+#define PROBE_FIRST_MS                  10
+#define PROBE_LAST_MS                   5120
 
 struct VFIOCXL {
     VFIOPCIDevice *vdev;
@@ -36,12 +42,17 @@ struct VFIOCXL {
     VFIOCXLHdm hdm;
     VFIOCXLRegs regs;
     uint16_t dvsec;             /* CXL Device DVSEC in config space */
+    uint8_t af_cap;             /* Advanced Features likewise, 0: none */
     VFIORegion mem;
     MemoryRegion alias[VFIO_CXL_HDM_MAX_DECODERS];
-    bool mapped[VFIO_CXL_HDM_MAX_DECODERS];
+    VFIOCXLHdmRange mapped[VFIO_CXL_HDM_MAX_DECODERS];  /* size 0: is not */
     bool open;                  /* the kernel lets the memory be used */
     bool forgotten;             /* a reset by the guest is under way */
     bool uncached;              /* the device was told to cache no more */
+    QEMUTimer *probe;           /* asks again whether it may be used */
+    int64_t probe_ms;           /* and when after that */
+    VFIOCXLQom qom;
+    Notifier bridge_changed;
     Notifier machine_done;
     Error *migration_blocker;
 };
@@ -83,39 +94,78 @@ void vfio_cxl_class_init(ObjectClass *klass)
                                           "(auto/locked/guest/off)");
 }
 
+/* Does the bridge above lead @range to the device? */
+static bool vfio_cxl_reached(const VFIOCXL *cxl, const VFIOCXLHdmRange *range)
+{
+    return cxl->topo.passthrough ||
+           cxl_host_decodes(cxl->topo.host, range->base, range->size,
+                            PCIE_PORT(cxl->topo.port)->port);
+}
+
+static void vfio_cxl_unmap(VFIOCXL *cxl, unsigned n)
+{
+    if (cxl->mapped[n].size) {
+        memory_region_del_subregion(&cxl->topo.window->mr, &cxl->alias[n]);
+        cxl->mapped[n] = (VFIOCXLHdmRange) { 0 };
+    }
+}
+
+static void vfio_cxl_map(VFIOCXL *cxl, unsigned n, const VFIOCXLHdmRange *range)
+{
+    MemoryRegion *alias = &cxl->alias[n];
+
+    memory_region_set_size(alias, range->size);
+    memory_region_set_alias_offset(alias, range->dpa - cxl->layout.mem_dpa);
+    memory_region_add_subregion(&cxl->topo.window->mr,
+                                range->base - cxl->topo.window->base, alias);
+    cxl->mapped[n] = *range;
+}
+
 /*
  * The only place that maps and unmaps: what is in the window follows from
- * what the decoders decode and from whether the memory may be touched.
+ * what the decoders decode, from what the bridge above leads to the device,
+ * and from whether the memory may be touched.
  */
 static void vfio_cxl_update_mapping(VFIOCXL *cxl)
 {
     const char *name = cxl->vdev->vbasedev.name;
-    CXLFixedWindow *window = cxl->topo.window;
+    VFIOCXLHdmRange want[VFIO_CXL_HDM_MAX_DECODERS] = { 0 };
     unsigned n;
+
+    for (n = 0; n < cxl->hdm.count; n++) {
+        VFIOCXLHdmRange range;
+
+        if (cxl->open && vfio_cxl_hdm_decodes(&cxl->hdm, n, &range) &&
+            vfio_cxl_reached(cxl, &range)) {
+            want[n] = range;
+        }
+    }
+    if (!memcmp(want, cxl->mapped, sizeof(want))) {
+        return;
+    }
 
     memory_region_transaction_begin();
     for (n = 0; n < cxl->hdm.count; n++) {
-        MemoryRegion *alias = &cxl->alias[n];
-        VFIOCXLHdmRange range;
-        bool want = cxl->open && vfio_cxl_hdm_decodes(&cxl->hdm, n, &range);
-
-        if (cxl->mapped[n]) {
-            memory_region_del_subregion(&window->mr, alias);
-            cxl->mapped[n] = false;
-            if (!want) {
-                trace_vfio_cxl_unmap(name, n);
-            }
+        if (cxl->mapped[n].size && !want[n].size) {
+            trace_vfio_cxl_unmap(name, n);
         }
-        if (want) {
-            memory_region_set_size(alias, range.size);
-            memory_region_set_alias_offset(alias, range.dpa);
-            memory_region_add_subregion(&window->mr, range.base - window->base,
-                                        alias);
-            cxl->mapped[n] = true;
-            trace_vfio_cxl_map(name, n, range.base, range.size, range.dpa);
+        if (memcmp(&cxl->mapped[n], &want[n], sizeof(want[n]))) {
+            vfio_cxl_unmap(cxl, n);
+        }
+    }
+    for (n = 0; n < cxl->hdm.count; n++) {
+        if (want[n].size && !cxl->mapped[n].size) {
+            vfio_cxl_map(cxl, n, &want[n]);
+            trace_vfio_cxl_map(name, n, want[n].base, want[n].size,
+                               want[n].dpa);
         }
     }
     memory_region_transaction_commit();
+}
+
+static void vfio_cxl_bridge_changed(Notifier *notifier, void *data)
+{
+    vfio_cxl_update_mapping(container_of(notifier, VFIOCXL, bridge_changed));
 }
 
 static bool vfio_cxl_may_commit(void *opaque, unsigned n,
@@ -128,7 +178,7 @@ static bool vfio_cxl_may_commit(void *opaque, unsigned n,
 
     range_init_nofail(&in, range->base, range->size);
     range_init_nofail(&out, window->base, window->size);
-    ok = range_contains_range(&out, &in);
+    ok = range_contains_range(&out, &in) && range->dpa >= cxl->layout.mem_dpa;
     trace_vfio_cxl_may_commit(cxl->vdev->vbasedev.name, n, range->base,
                               range->size, range->dpa, ok);
     return ok;
@@ -144,7 +194,8 @@ static const VFIOCXLHdmOps vfio_cxl_hdm_ops = {
     .changed = vfio_cxl_decoders_changed,
 };
 
-static bool vfio_cxl_is_open(VFIOCXL *cxl)
+/* Do the function's own registers let its memory be used? */
+static bool vfio_cxl_may_open(VFIOCXL *cxl)
 {
     PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
 
@@ -156,17 +207,54 @@ static bool vfio_cxl_is_open(VFIOCXL *cxl)
         PCI_PM_CTRL_STATE_MASK) {
         return false;
     }
-    return vfio_cxl_contract_memory_ready(&cxl->vdev->vbasedev, &cxl->layout);
+    return true;
 }
 
 static void vfio_cxl_set_open(VFIOCXL *cxl, bool open)
 {
+    timer_del(cxl->probe);
     if (cxl->open == open) {
         return;
     }
     cxl->open = open;
     trace_vfio_cxl_set_open(cxl->vdev->vbasedev.name, open);
     vfio_cxl_update_mapping(cxl);
+}
+
+/*
+ * The memory is used once the device has answered a read of it.  It need not
+ * do so at once, after a reset for one, and no config write would tell when
+ * it does: so ask again, at first soon and then less often.
+ */
+static void vfio_cxl_try_open(VFIOCXL *cxl)
+{
+    const char *name = cxl->vdev->vbasedev.name;
+
+    if (!vfio_cxl_may_open(cxl)) {
+        vfio_cxl_set_open(cxl, false);
+    } else if (vfio_cxl_contract_memory_ready(&cxl->vdev->vbasedev,
+                                              &cxl->layout)) {
+        vfio_cxl_set_open(cxl, true);
+    } else {
+        vfio_cxl_set_open(cxl, false);
+        if (cxl->probe_ms > PROBE_LAST_MS) {
+            warn_report(VFIO_MSG_PREFIX "CXL: the memory does not answer %d s "
+                        "after it was turned on, expected it to; it stays "
+                        "closed until the guest resets the device or turns "
+                        "memory space off and on", name,
+                        2 * PROBE_LAST_MS / 1000);
+            return;
+        }
+        trace_vfio_cxl_try_open(name, cxl->probe_ms);
+        timer_mod(cxl->probe, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                  cxl->probe_ms);
+        cxl->probe_ms *= 2;
+    }
+}
+
+static void vfio_cxl_probe(void *opaque)
+{
+    vfio_cxl_try_open(opaque);
 }
 
 /* Does writing @len bytes @val at @addr set a bit of @mask in register @reg? */
@@ -219,9 +307,11 @@ void vfio_cxl_config_write_begin(VFIOPCIDevice *vdev, uint32_t addr,
     if (!cxl) {
         return;
     }
-    flr = pdev->exp.exp_cap &&
-          written(addr, val, len, pdev->exp.exp_cap + PCI_EXP_DEVCTL,
-                  PCI_EXP_DEVCTL_BCR_FLR);
+    flr = (pdev->exp.exp_cap &&
+           written(addr, val, len, pdev->exp.exp_cap + PCI_EXP_DEVCTL,
+                   PCI_EXP_DEVCTL_BCR_FLR)) ||
+          (cxl->af_cap && written(addr, val, len, cxl->af_cap + PCI_AF_CTRL,
+                                  PCI_AF_CTRL_FLR));
     if (flr) {
         vfio_cxl_pre_reset(vdev);
     }
@@ -274,8 +364,11 @@ void vfio_cxl_config_write_end(VFIOPCIDevice *vdev, uint32_t addr, int len)
          range_covers_byte(addr, len, pdev->pm_cap + PCI_PM_CTRL)) ||
         (pdev->exp.exp_cap &&
          ranges_overlap(addr, len, pdev->exp.exp_cap + PCI_EXP_DEVCTL, 2)) ||
+        (cxl->af_cap &&
+         range_covers_byte(addr, len, cxl->af_cap + PCI_AF_CTRL)) ||
         range_covers_byte(addr, len, cxl->dvsec + DVSEC_CONTROL2)) {
-        vfio_cxl_set_open(cxl, vfio_cxl_is_open(cxl));
+        cxl->probe_ms = PROBE_FIRST_MS;
+        vfio_cxl_try_open(cxl);
     }
 }
 
@@ -302,6 +395,7 @@ static bool vfio_cxl_firmware_commit(VFIOCXL *cxl, unsigned n, uint64_t base,
             .base = base,
             .size = from->size,
             .target = PCIE_PORT(cxl->topo.port)->port,
+            .ctrl = from->ctrl,
         };
 
         if (!cxl_host_firmware_commit(cxl->topo.host, n, &decoder, errp)) {
@@ -534,11 +628,26 @@ static void vfio_cxl_warn_surplus(const VFIOCXL *cxl)
                 need / MiB, name, need / MiB);
 }
 
+/* Linux looks for a decoder of the bridge that says the same */
+static void vfio_cxl_warn_passthrough(const VFIOCXL *cxl)
+{
+    if (cxl->mode == VFIO_CXL_MODE_LOCKED && cxl->topo.passthrough) {
+        const char *id = cxl->topo.bridge->qdev.id ?: "pxb-cxl";
+
+        warn_report(VFIO_MSG_PREFIX "CXL: the decoders are locked and the host "
+                    "bridge '%s' has none that match, so a Linux guest will "
+                    "not use the memory; set hdm_for_passthrough=on on '%s', "
+                    "or x-cxl-decoders=guest",
+                    cxl->vdev->vbasedev.name, id, id);
+    }
+}
+
 /* Everything that can be refused, before anything is built */
 static bool vfio_cxl_learn(VFIOCXL *cxl, Error **errp)
 {
     VFIOPCIDevice *vdev = cxl->vdev;
 
+    cxl->af_cap = pci_find_capability(PCI_DEVICE(vdev), PCI_CAP_ID_AF);
     if (!vfio_cxl_contract_read(&vdev->vbasedev, &cxl->layout, errp) ||
         !vfio_cxl_find_dvsec(cxl, errp) ||
         !vfio_cxl_check_msix(cxl, errp) ||
@@ -587,7 +696,8 @@ static bool vfio_cxl_build(VFIOCXL *cxl, Error **errp)
     VFIODevice *vbasedev = &cxl->vdev->vbasedev;
 
     vfio_cxl_hdm_init(&cxl->hdm, cxl->layout.hdm_capability,
-                      cxl->layout.mem_size, &vfio_cxl_hdm_ops, cxl);
+                      cxl->layout.mem_dpa + cxl->layout.mem_size,
+                      &vfio_cxl_hdm_ops, cxl);
     vfio_cxl_emulate_dvsec_ranges(cxl);
     /* Every reset does this again; here it can still be refused */
     if (!vfio_cxl_firmware_init(cxl, errp)) {
@@ -641,17 +751,31 @@ bool vfio_cxl_setup(VFIOPCIDevice *vdev, Error **errp)
     trace_vfio_cxl_place(vbasedev->name, vfio_cxl_mode_names[cxl->mode],
                          cxl->topo.window->index, cxl->topo.window->base,
                          cxl->topo.window->size, cxl->topo.passthrough);
+    cxl->probe = timer_new_ms(QEMU_CLOCK_REALTIME, vfio_cxl_probe, cxl);
     if (!vfio_cxl_build(cxl, errp)) {
         vfio_cxl_release_bridge(cxl);
+        timer_free(cxl->probe);
         g_free(cxl);
         return false;
     }
+    cxl->bridge_changed.notify = vfio_cxl_bridge_changed;
+    cxl_host_add_decode_notifier(cxl->topo.host, &cxl->bridge_changed);
 
     vfio_cxl_regs_init(&cxl->regs, OBJECT(vdev), vbasedev, layout, &cxl->hdm);
     memory_region_add_subregion_overlap(vdev->bars[layout->bar].mr,
                                         layout->regs_bar_offset,
                                         &cxl->regs.mr, 1);
     vfio_cxl_warn_surplus(cxl);
+    vfio_cxl_warn_passthrough(cxl);
+    cxl->qom = (VFIOCXLQom) {
+        .layout = &cxl->layout,
+        .topo = &cxl->topo,
+        .hdm = &cxl->hdm,
+        .mode = vfio_cxl_mode_names[cxl->mode],
+        .open = &cxl->open,
+        .mapped = cxl->mapped,
+    };
+    vfio_cxl_qom_add(&cxl->qom, OBJECT(vdev));
 
     if (!phase_check(PHASE_MACHINE_READY)) {
         cxl->machine_done.notify = vfio_cxl_machine_done;
@@ -668,7 +792,10 @@ void vfio_cxl_exit(VFIOPCIDevice *vdev)
     if (!cxl) {
         return;
     }
+    vfio_cxl_qom_del(&cxl->qom, OBJECT(vdev));
     vfio_cxl_set_open(cxl, false);
+    g_clear_pointer(&cxl->probe, timer_free);
+    notifier_remove(&cxl->bridge_changed);
     vfio_cxl_release_bridge(cxl);
     if (cxl->machine_done.notify) {
         qemu_remove_machine_init_done_notifier(&cxl->machine_done);

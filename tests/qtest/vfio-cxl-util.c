@@ -290,7 +290,7 @@ bool find_decoder(QTestState *qts, Model *m, unsigned n, unsigned i,
     return find_region(qts, name, i, start, size);
 }
 
-static void vm_find_ecam(Vm *vm)
+void vm_find_ecam(Vm *vm)
 {
     if (g_str_equal(board->arch, "x86_64")) {
         /* Firmware's first step: PCIEXBAR of the host bridge */
@@ -529,7 +529,21 @@ void assert_bridge_decoder(Vm *vm, unsigned i, uint64_t base,
     g_assert_cmphex(qtest_readl(vm->qts, at + HDM_CTRL(0)), ==, CTRL_FIRMWARE);
     /* Target list: port 0 alone */
     g_assert_cmphex(qtest_readl(vm->qts, at + HDM_SKIP(0)), ==, 0);
-    g_assert_cmphex(qtest_readl(vm->qts, at + HDM_GLOBAL) & 2, ==, 2);
+    /* CXL r3.1 Section 8.2.4.20.2: the enable bit is for devices */
+    g_assert_cmphex(qtest_readl(vm->qts, at + HDM_GLOBAL), ==, 0);
+}
+
+void bridge_program(Vm *vm, unsigned i, uint64_t base, uint64_t size,
+                    uint32_t ctrl)
+{
+    uint64_t at = bridge_hdm(vm, i);
+
+    g_assert_cmphex(at, !=, 0);
+    qtest_writel(vm->qts, at + HDM_BASE(0), base);
+    qtest_writel(vm->qts, at + HDM_BASE(0) + 4, base >> 32);
+    qtest_writel(vm->qts, at + HDM_SIZE(0), size);
+    qtest_writel(vm->qts, at + HDM_SIZE(0) + 4, size >> 32);
+    qtest_writel(vm->qts, at + HDM_CTRL(0), ctrl);
 }
 
 void hdm_program(Vm *vm, uint64_t base, uint64_t size, uint32_t ctrl)
@@ -601,6 +615,13 @@ void device_add(Vm *vm, Model *m, const char *members)
 
     qtest_qmp_assert_success(vm->qts, "{'execute': 'device_add', "
                              "'arguments': %p}", args);
+}
+
+QDict *device_get(Vm *vm, const char *property)
+{
+    return qtest_qmp(vm->qts, "{'execute': 'qom-get', 'arguments': {"
+                     "'path': '/machine/peripheral/dev0', 'property': %s}}",
+                     property);
 }
 
 static uint16_t find_port_express(Vm *vm)

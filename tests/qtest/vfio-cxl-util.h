@@ -14,6 +14,7 @@
 
 #include "qemu/units.h"
 #include "libqtest.h"
+#include "qobject/qdict.h"
 
 /* Something that is nowhere else: two bytes of it are looked for */
 #define HOST_BASE_HI    0xa55cu
@@ -177,6 +178,9 @@ Vm *vm_start(const char *args);
 /* With the device of @m too, its options beside the socket in @members */
 Vm *vm_start_with(Model *m, const char *topology, const char *members);
 
+/* Firmware's first step, if there was a reset without vm_reset() */
+void vm_find_ecam(Vm *vm);
+
 /* A reset takes firmware's work with it */
 void vm_reset(Vm *vm);
 void vm_stop(Vm *vm);
@@ -234,6 +238,13 @@ uint64_t bridge_hdm(Vm *vm, unsigned i);
 void assert_bridge_decoder(Vm *vm, unsigned i, uint64_t base,
                            uint64_t size);
 
+/*
+ * Write decoder 0 of host bridge @i, the control register last: port 0 is its
+ * target
+ */
+void bridge_program(Vm *vm, unsigned i, uint64_t base, uint64_t size,
+                    uint32_t ctrl);
+
 /* Write decoder 0 of device 0, the control register last */
 void hdm_program(Vm *vm, uint64_t base, uint64_t size, uint32_t ctrl);
 
@@ -249,6 +260,9 @@ void assert_refused(const char *args, const char *wanted);
 /* The same by device_add: an error, and nothing has changed */
 void assert_device_add_fails(Vm *vm, Model *m, const char *members,
                              const char *wanted);
+
+/* The answer to qom-get of @property of device "dev0"; to be unreferenced */
+QDict *device_get(Vm *vm, const char *property);
 
 /* It has to succeed */
 void device_add(Vm *vm, Model *m, const char *members);

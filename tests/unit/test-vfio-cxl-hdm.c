@@ -275,6 +275,23 @@ static void test_init(void)
     }
 }
 
+/* Nothing is announced that the block would refuse or not do */
+static void test_capability(void)
+{
+    unsigned bit;
+    Fixture f;
+
+    for (bit = 8; bit < 32; bit++) {
+        uint32_t device = capability(4) | 1u << bit;
+
+        f = (Fixture) { 0 };
+        vfio_cxl_hdm_init(&f.hdm, device, CAPACITY, &owner_ops, &f);
+        /* Supported coherency models alone are the device's to say */
+        g_assert_cmphex(get(&f, REG_CAPABILITY), ==,
+                        bit == 21 || bit == 22 ? device : capability(4));
+    }
+}
+
 static void test_block_size(void)
 {
     g_assert_cmphex(VFIO_CXL_HDM_BLOCK_SIZE(1), ==, 0x30);
@@ -1155,6 +1172,7 @@ int main(int argc, char **argv)
 
     g_test_add_func("/vfio-cxl-hdm/count", test_count);
     g_test_add_func("/vfio-cxl-hdm/init", test_init);
+    g_test_add_func("/vfio-cxl-hdm/capability", test_capability);
     g_test_add_func("/vfio-cxl-hdm/block-size", test_block_size);
     for (state = EMPTY; state <= LOCKED; state++) {
         g_autofree char *reads = g_strdup_printf("/vfio-cxl-hdm/reads/%s",

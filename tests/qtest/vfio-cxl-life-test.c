@@ -1,0 +1,1146 @@
+/*
+ * CXL Type-2 devices over vfio-user: what happens to them over time
+ *
+ * Resets of every kind, hotplug and reprogramming without end, the host bridge
+ * above, and what can be seen of all that from outside.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bitops.h"
+#include "qemu/bswap.h"
+#include "qapi/error.h"
+#include "qobject/qbool.h"
+#include "qobject/qdict.h"
+#include "qobject/qlist.h"
+#include "qobject/qnum.h"
+#include "qobject/qstring.h"
+#include "vfio-cxl-util.h"
+#include <sys/wait.h>
+
+#define UNIT            (256 * MiB)
+
+#define PASS_THROUGH    BRIDGE(0, 52, "")
+#define GUEST           "'bus': 'rp0', 'x-cxl-decoders': 'guest'"
+#define LOCKED          "'bus': 'rp0'"
+
+#define CAP_AF          0x13
+#define BRIDGE_CONTROL  0x3e
+#define BUS_RESET       0x40
+
+/* Looking in */
+
+static const QDict *get_struct(QDict *answer)
+{
+    return qobject_to(QDict, qdict_get(answer, "return"));
+}
+
+static void assert_property(Vm *vm, const char *property, const char *value)
+{
+    QDict *answer = device_get(vm, property);
+
+    g_assert_cmpstr(qdict_get_str(answer, "return"), ==, value);
+    qobject_unref(answer);
+}
+
+static void assert_property_size(Vm *vm, const char *property, uint64_t value)
+{
+    QDict *answer = device_get(vm, property);
+    QNum *num = qobject_to(QNum, qdict_get(answer, "return"));
+
+    g_assert_cmphex(qnum_get_uint(num), ==, value);
+    qobject_unref(answer);
+}
+
+static void assert_property_open(Vm *vm, bool value)
+{
+    QDict *answer = device_get(vm, "cxl-memory-open");
+
+    g_assert_cmpint(qdict_get_bool(answer, "return"), ==, value);
+    qobject_unref(answer);
+}
+
+static void assert_decoder(Vm *vm, unsigned n, const char *state, bool locked,
+                           uint64_t base, uint64_t size, uint64_t dpa)
+{
+    QDict *answer = device_get(vm, "cxl-decoders");
+    QList *list = qobject_to(QList, qdict_get(answer, "return"));
+    const QListEntry *it = qlist_first(list);
+    QDict *d;
+
+    while (n--) {
+        g_assert_nonnull(it);
+        it = qlist_next(it);
+    }
+    g_assert_nonnull(it);
+    d = qobject_to(QDict, qlist_entry_obj(it));
+    g_assert_cmpstr(qdict_get_str(d, "state"), ==, state);
+    g_assert_cmpint(qdict_get_bool(d, "locked"), ==, locked);
+    g_assert_cmphex(qnum_get_uint(qobject_to(QNum, qdict_get(d, "base"))), ==,
+                    base);
+    g_assert_cmphex(qnum_get_uint(qobject_to(QNum, qdict_get(d, "size"))), ==,
+                    size);
+    g_assert_cmphex(qnum_get_uint(qobject_to(QNum, qdict_get(d, "dpa"))), ==,
+                    dpa);
+    qobject_unref(answer);
+}
+
+static void test_properties_locked(void)
+{
+    Model *m = model_start("--decoders 2 --decoder-size 256M");
+    Vm *vm = vm_start_with(m, WINDOW("cxl.0", "1G") BRIDGE_0 PORT(0), LOCKED);
+    uint64_t base = window_base(vm, 0);
+    g_autofree char *shown = NULL;
+    const QDict *window;
+    QDict *answer;
+
+    assert_property(vm, "cxl-contract", contract());
+    assert_property(vm, "cxl-mode", "locked");
+    assert_property(vm, "cxl-bridge", "decoders");
+    assert_property_size(vm, "cxl-memory-size", 2 * UNIT);
+    answer = device_get(vm, "cxl-window");
+    window = get_struct(answer);
+    g_assert_cmpstr(qdict_get_str(window, "name"), ==, "cxl-fmw.0");
+    g_assert_cmphex(qdict_get_int(window, "base"), ==, base);
+    g_assert_cmphex(qdict_get_int(window, "size"), ==, 4 * UNIT);
+    qobject_unref(answer);
+
+    assert_property_open(vm, false);
+    assert_decoder(vm, 0, "closed", true, base, UNIT, 0);
+    pci_enable(vm, 0);
+    assert_property_open(vm, true);
+    assert_decoder(vm, 0, "mapped", true, base, UNIT, 0);
+    assert_decoder(vm, 1, "mapped", true, base + UNIT, UNIT, UNIT);
+    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 0);
+    assert_decoder(vm, 1, "disabled", true, base + UNIT, UNIT, UNIT);
+
+    /* By hand it looks like this */
+    shown = qtest_hmp(vm->qts, "qom-get /machine/peripheral/dev0 cxl-window");
+    g_assert_nonnull(strstr(shown, "\"name\": \"cxl-fmw.0\""));
+    vm_stop(vm);
+    model_stop(m);
+}
+
+static void test_properties_guest(void)
+{
+    Model *m = model_start("--hdm-size 512M");
+    Vm *vm = vm_start_with(m, WINDOW("cxl.0", "512M") BRIDGE_0 PORT(0), GUEST);
+    uint64_t base = window_base(vm, 0);
+
+    assert_property(vm, "cxl-mode", "guest");
+    pci_enable(vm, 0);
+    assert_decoder(vm, 0, "uncommitted", false, 0, 0, 0);
+    hdm_program(vm, base, 4 * UNIT, CTRL_COMMIT);
+    assert_decoder(vm, 0, "refused", false, base, 4 * UNIT, 0);
+    hdm_program(vm, base + UNIT, UNIT, 0);
+    assert_decoder(vm, 0, "uncommitted", false, base + UNIT, UNIT, 0);
+    hdm_program(vm, base + UNIT, UNIT, CTRL_COMMIT);
+    assert_decoder(vm, 0, "disabled", false, base + UNIT, UNIT, 0);
+    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
+    assert_decoder(vm, 0, "not-reached", false, base + UNIT, UNIT, 0);
+    bridge_program(vm, 0, base, 2 * UNIT, CTRL_COMMIT);
+    assert_decoder(vm, 0, "mapped", false, base + UNIT, UNIT, 0);
+    dev_set_command(vm, 0, 0);
+    assert_decoder(vm, 0, "closed", false, base + UNIT, UNIT, 0);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* They are listed, and nobody can set them; without CXL there are none */
+static void test_properties_read_only(void)
+{
+    static const char *const names[] = {
+        "cxl-contract", "cxl-mode", "cxl-memory-size", "cxl-memory-open",
+        "cxl-bridge", "cxl-window", "cxl-decoders",
+    };
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, LOCKED);
+    g_autofree char *list = qtest_hmp(vm->qts,
+                                      "qom-list /machine/peripheral/dev0");
+    g_autofree char *plain = NULL;
+    unsigned i;
+
+    for (i = 0; i < ARRAY_SIZE(names); i++) {
+        g_autofree char *line = g_strdup_printf("%s (", names[i]);
+        QDict *error;
+
+        g_assert_nonnull(strstr(list, line));
+        error = qtest_qmp_assert_failure_ref(vm->qts, "{'execute': 'qom-set', "
+            "'arguments': {'path': '/machine/peripheral/dev0', "
+            "'property': %s, 'value': 1}}", names[i]);
+        g_assert_nonnull(strstr(qdict_get_str(error, "desc"), names[i]));
+        qobject_unref(error);
+    }
+    vm_stop(vm);
+
+    vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0', 'x-cxl-decoders': 'off'");
+    plain = qtest_hmp(vm->qts, "qom-list /machine/peripheral/dev0");
+    g_assert_null(strstr(plain, "\ncxl-"));
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* Host bridges */
+
+/* The mapping follows what the bridge leads to the device */
+static void test_bridge_follows(void)
+{
+    Model *m = model_start("--hdm-size 512M");
+    Vm *vm = vm_start_with(m, WINDOW("cxl.0", "1G") BRIDGE_0 PORT(0), GUEST);
+    uint64_t base = window_base(vm, 0), at = bridge_hdm(vm, 0);
+    unsigned i;
+
+    pci_enable(vm, 0);
+    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
+    hdm_program(vm, base + UNIT, 2 * UNIT, CTRL_COMMIT);
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==,
+                    CTRL_COMMIT | CTRL_COMMITTED);
+    assert_window_mapped(vm, m, base + UNIT, 2 * UNIT, false);
+
+    for (i = 0; i < 3; i++) {
+        /* The same range; all of it and more; all but the start, the end */
+        bridge_program(vm, 0, base + UNIT, 2 * UNIT, CTRL_COMMIT);
+        assert_window_mapped(vm, m, base + UNIT, 2 * UNIT, true);
+        qtest_writel(vm->qts, at + HDM_CTRL(0), 0);
+        assert_window_mapped(vm, m, base + UNIT, 2 * UNIT, false);
+        bridge_program(vm, 0, base, 4 * UNIT, CTRL_COMMIT);
+        assert_window_mapped(vm, m, base + UNIT, 2 * UNIT, true);
+        bridge_program(vm, 0, base + 2 * UNIT, 2 * UNIT, CTRL_COMMIT);
+        assert_window_mapped(vm, m, base + UNIT, 2 * UNIT, false);
+        bridge_program(vm, 0, base, 2 * UNIT, CTRL_COMMIT);
+        assert_window_mapped(vm, m, base + UNIT, 2 * UNIT, false);
+    }
+
+    /* To another port, or to several in turn, is not to this one */
+    bridge_program(vm, 0, base, 4 * UNIT, CTRL_COMMIT);
+    assert_window_mapped(vm, m, base + UNIT, 2 * UNIT, true);
+    qtest_writel(vm->qts, at + HDM_SKIP(0), 1);
+    assert_window_mapped(vm, m, base + UNIT, 2 * UNIT, false);
+    qtest_writel(vm->qts, at + HDM_SKIP(0), 0);
+    assert_window_mapped(vm, m, base + UNIT, 2 * UNIT, true);
+    qtest_writel(vm->qts, at + HDM_CTRL(0), CTRL_COMMIT | 0x10);
+    assert_window_mapped(vm, m, base + UNIT, 2 * UNIT, false);
+    qtest_writel(vm->qts, at + HDM_CTRL(0), CTRL_COMMIT);
+    assert_window_mapped(vm, m, base + UNIT, 2 * UNIT, true);
+
+    /* Any of its decoders will do; a size that wraps covers nothing */
+    qtest_writel(vm->qts, at + HDM_CTRL(0), 0);
+    qtest_writel(vm->qts, at + HDM_BASE(2), (uint32_t)base);
+    qtest_writel(vm->qts, at + HDM_BASE(2) + 4, base >> 32);
+    qtest_writel(vm->qts, at + HDM_SIZE(2), 3 * UNIT);
+    qtest_writel(vm->qts, at + HDM_CTRL(2), CTRL_COMMIT);
+    assert_window_mapped(vm, m, base + UNIT, 2 * UNIT, true);
+    qtest_writel(vm->qts, at + HDM_CTRL(2), 0);
+    bridge_program(vm, 0, 0xfffffffff0000000, 0xfffffffff0000000, CTRL_COMMIT);
+    assert_window_mapped(vm, m, base + UNIT, 2 * UNIT, false);
+
+    /* The machine's reset takes the bridge's decoders too, both are anew */
+    bridge_program(vm, 0, base, 4 * UNIT, CTRL_COMMIT);
+    assert_window_mapped(vm, m, base + UNIT, 2 * UNIT, true);
+    vm_reset(vm);
+    g_assert_cmphex(qtest_readl(vm->qts, at + HDM_CTRL(0)), ==, 0);
+    pci_enable(vm, 0);
+    assert_window_mapped(vm, m, base + UNIT, 2 * UNIT, false);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* Below a bridge that passes through nobody else has a say */
+static void test_bridge_passes(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, WINDOW_0 PASS_THROUGH PORT(0), GUEST);
+    uint64_t base = window_base(vm, 0);
+
+    assert_property(vm, "cxl-bridge", "pass-through");
+    pci_enable(vm, 0);
+    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
+    hdm_program(vm, base, UNIT, CTRL_COMMIT);
+    assert_window_mapped(vm, m, base, UNIT, true);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* The bridge's decoder says of type and granularity what the device's does */
+static void test_bridge_attributes(void)
+{
+    Model *m = model_start("--hdm-size 256M --fault decoder-host-only");
+    Vm *vm = vm_start_with(m, TOPOLOGY, LOCKED);
+    uint32_t ctrl = CTRL_FIRMWARE | 0x1000;
+
+    pci_enable(vm, 0);
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==, ctrl);
+    g_assert_cmphex(qtest_readl(vm->qts, bridge_hdm(vm, 0) + HDM_CTRL(0)), ==,
+                    ctrl);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* Decoders that are locked, and no bridge to match: Linux makes no use of it */
+static void test_warn_pass_through(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    g_autofree char *locked = device_arg(m, LOCKED);
+    g_autofree char *guest = device_arg(m, GUEST);
+    g_autofree char *args = g_strconcat(WINDOW_0 PASS_THROUGH PORT(0), locked,
+                                        NULL);
+    g_autofree char *other = g_strconcat(WINDOW_0 PASS_THROUGH PORT(0), guest,
+                                         NULL);
+    g_autofree char *wanted =
+        g_strdup_printf("vfio vfio-user:%s: CXL: the decoders are locked and "
+                        "the host bridge 'cxl.0' has none that match, so a "
+                        "Linux guest will not use the memory; set "
+                        "hdm_for_passthrough=on on 'cxl.0', or "
+                        "x-cxl-decoders=guest", m->socket);
+    g_autofree char *output = NULL;
+    g_autofree char *quiet = NULL;
+
+    g_assert_cmpint(run_qemu(args, &output), ==, 0);
+    g_assert_nonnull(strstr(output, wanted));
+    g_assert_cmpint(run_qemu(other, &quiet), ==, 0);
+    g_assert_null(strstr(quiet, "hdm_for_passthrough"));
+    model_stop(m);
+}
+
+/* Resets */
+
+static void act_system_reset(Vm *vm, Model *m)
+{
+    vm_reset(vm);
+}
+
+/* By the machine's own register, as a guest that reboots does */
+static void act_guest_reboot(Vm *vm, Model *m)
+{
+    if (g_str_equal(board->arch, "x86_64")) {
+        qtest_outb(vm->qts, 0xcf9, 0x6);
+        qtest_qmp_eventwait(vm->qts, "RESET");
+        vm_find_ecam(vm);
+    } else {
+        /* There is no such register: PSCI is for CPUs to call */
+        vm_reset(vm);
+    }
+}
+
+static void act_function_reset(Vm *vm, Model *m)
+{
+    uint8_t express = find_cap(vm, 0, CAP_EXPRESS);
+    uint16_t value = dev_read(vm, 0, express + 8);
+
+    dev_write16(vm, 0, express + 8, value | 0x8000);
+    g_assert_cmpint(model_state(m, "resets", "function"), ==, 1);
+}
+
+static void act_advanced_features(Vm *vm, Model *m)
+{
+    uint8_t af = find_cap(vm, 0, CAP_AF);
+
+    qtest_writeb(vm->qts, dev_at(vm, 0, af + 4), 1);
+    g_assert_cmpint(model_state(m, "resets", "function"), ==, 1);
+}
+
+static void act_cxl_reset(Vm *vm, Model *m)
+{
+    uint16_t dvsec = find_dvsec(vm, 0, DVSEC_DEVICE);
+    uint16_t value = dev_read(vm, 0, dvsec + 0x10);
+
+    dev_write16(vm, 0, dvsec + 0x10, value | 4);
+    g_assert_cmpint(model_state(m, "resets", "cxl"), ==, 1);
+    g_assert_cmphex(dev_read(vm, 0, dvsec + 0x12) & 2, ==, 2);
+}
+
+/* A hot reset of the link, by the port above it */
+static void act_bus_reset(Vm *vm, Model *m)
+{
+    uint64_t control = port_at(vm, 0, BRIDGE_CONTROL);
+    uint16_t value = qtest_readw(vm->qts, control);
+    int64_t resets = model_state(m, "resets", "device");
+
+    qtest_writew(vm->qts, control, value | BUS_RESET);
+    qtest_writew(vm->qts, control, value);
+    g_assert_cmpint(model_state(m, "resets", "device"), >, resets);
+}
+
+static void act_power_state(Vm *vm, Model *m)
+{
+    uint64_t base = window_base(vm, 0);
+    uint8_t pm = find_cap(vm, 0, CAP_PM);
+    uint16_t control = dev_read(vm, 0, pm + 4);
+
+    dev_write16(vm, 0, pm + 4, control | 3);
+    assert_window_mapped(vm, m, base, UNIT, false);
+    assert_property_open(vm, false);
+    dev_write16(vm, 0, pm + 4, control);
+}
+
+static void act_memory_space(Vm *vm, Model *m)
+{
+    uint64_t base = window_base(vm, 0);
+
+    dev_set_command(vm, 0, COMMAND_MASTER);
+    assert_window_mapped(vm, m, base, UNIT, false);
+    assert_property_open(vm, false);
+    dev_set_command(vm, 0, COMMAND_MEMORY | COMMAND_MASTER);
+}
+
+typedef struct Reset {
+    const char *name;
+    void (*act)(Vm *vm, Model *m);
+    bool conventional;      /* decoders are as after power-on */
+    bool machine;           /* those of the host bridge too */
+    bool clears;            /* the device's memory */
+} Reset;
+
+/* The table in docs/system/devices/vfio-cxl.rst, "Resets" */
+static const Reset resets[] = {
+    { "system-reset", act_system_reset, true, true, true },
+    { "guest-reboot", act_guest_reboot, true, true, true },
+    { "secondary-bus-reset", act_bus_reset, true, false, true },
+    { "function-level-reset", act_function_reset, false, false, true },
+    { "function-level-reset-af", act_advanced_features, false, false, true },
+    { "cxl-reset", act_cxl_reset, false, false, true },
+    { "d3hot-and-back", act_power_state, false, false, false },
+    { "memory-space-off-and-on", act_memory_space, false, false, false },
+};
+
+#define MARK            0x1122334455667788
+
+static void assert_marks(Vm *vm, Model *m, uint64_t value)
+{
+    g_assert_cmphex(model_peek(m, 8), ==, value);
+    g_assert_cmphex(model_peek(m, UNIT - 8), ==, value);
+}
+
+/* Two times, so that nothing is left over from the first */
+static void test_reset_locked(const void *opaque)
+{
+    const Reset *r = opaque;
+    unsigned i;
+
+    for (i = 0; i < 2; i++) {
+        Model *m = model_start(DEFAULT_MODEL);
+        Vm *vm = vm_start_with(m, TOPOLOGY, LOCKED);
+        uint64_t base = window_base(vm, 0);
+
+        pci_enable(vm, 0);
+        qtest_writeq(vm->qts, base + 8, MARK);
+        qtest_writeq(vm->qts, base + UNIT - 8, MARK);
+        if (r->conventional && i) {
+            /* What the guest has changed is not there afterwards */
+            qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 0);
+        }
+        r->act(vm, m);
+
+        if (r->conventional) {
+            assert_window_mapped(vm, m, base, UNIT, false);
+            pci_enable(vm, 0);
+        }
+        assert_firmware_decoder(vm, 0, base, UNIT);
+        assert_dvsec_base(vm, 0, base);
+        assert_bridge_decoder(vm, 0, base, UNIT);
+        assert_decoder(vm, 0, "mapped", true, base, UNIT, 0);
+        assert_marks(vm, m, r->clears ? 0 : MARK);
+        assert_window_mapped(vm, m, base, UNIT, true);
+
+        /* Locked as before */
+        hdm_program(vm, base + UNIT, UNIT, 0);
+        assert_firmware_decoder(vm, 0, base, UNIT);
+        vm_stop(vm);
+        model_stop(m);
+    }
+}
+
+static void test_reset_guest(const void *opaque)
+{
+    const Reset *r = opaque;
+    uint32_t locks[] = { 0, CTRL_LOCK };
+    unsigned i;
+
+    for (i = 0; i < ARRAY_SIZE(locks); i++) {
+        Model *m = model_start(DEFAULT_MODEL);
+        Vm *vm = vm_start_with(m, TOPOLOGY, GUEST);
+        uint64_t base = window_base(vm, 0);
+        uint16_t dvsec;
+
+        pci_enable(vm, 0);
+        dvsec = find_dvsec(vm, 0, DVSEC_DEVICE);
+        qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
+        hdm_program(vm, base, UNIT, CTRL_COMMIT | locks[i]);
+        bridge_program(vm, 0, base, UNIT, CTRL_COMMIT);
+        qtest_writel(vm->qts, dev_at(vm, 0, dvsec + 0x20), base >> 32);
+        assert_window_mapped(vm, m, base, UNIT, true);
+        qtest_writeq(vm->qts, base + 8, MARK);
+        qtest_writeq(vm->qts, base + UNIT - 8, MARK);
+        r->act(vm, m);
+
+        if (r->conventional) {
+            pci_enable(vm, 0);
+            g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==,
+                            0);
+            g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_BASE(0))), ==,
+                            0);
+            g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_SIZE(0))), ==,
+                            0);
+            g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_GLOBAL)), ==, 0);
+            assert_dvsec_base(vm, 0, 0);
+            assert_window_mapped(vm, m, base, UNIT, false);
+            assert_decoder(vm, 0, "uncommitted", false, 0, 0, 0);
+            g_assert_cmphex(qtest_readl(vm->qts, bridge_hdm(vm, 0) +
+                                        HDM_CTRL(0)), ==,
+                            r->machine ? 0 : CTRL_COMMIT | CTRL_COMMITTED);
+            assert_marks(vm, m, 0);
+
+            /* The lock is gone as well: it can be programmed anew */
+            if (r->machine) {
+                bridge_program(vm, 0, base, UNIT, CTRL_COMMIT);
+            }
+            qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
+            hdm_program(vm, base, UNIT, CTRL_COMMIT);
+        } else {
+            g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==,
+                            CTRL_COMMIT | CTRL_COMMITTED | locks[i]);
+            g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_BASE(0))), ==,
+                            base);
+            g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_SIZE(0))), ==,
+                            UNIT);
+            g_assert_cmphex(dev_read(vm, 0, dvsec + 0x20), ==, base >> 32);
+            assert_marks(vm, m, r->clears ? 0 : MARK);
+            /* And what was locked still is */
+            qtest_writel(vm->qts, hdm_at(0, HDM_CTRL(0)),
+                         CTRL_COMMIT | locks[i]);
+            g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==,
+                            CTRL_COMMIT | CTRL_COMMITTED | locks[i]);
+        }
+        assert_decoder(vm, 0, "mapped", !r->conventional && locks[i], base,
+                       UNIT, 0);
+        assert_window_mapped(vm, m, base, UNIT, true);
+        vm_stop(vm);
+        model_stop(m);
+    }
+}
+
+/* Slow to answer: not mapped before it does, and then by itself */
+static void test_not_ready(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, LOCKED);
+    uint64_t base = window_base(vm, 0);
+    unsigned i, round;
+
+    pci_enable(vm, 0);
+    for (round = 0; round < 2; round++) {
+        assert_window_mapped(vm, m, base, UNIT, true);
+        g_free(model_ask(m, "busy 1"));
+        if (round) {
+            uint8_t express = find_cap(vm, 0, CAP_EXPRESS);
+            uint16_t value = dev_read(vm, 0, express + 8);
+
+            dev_write16(vm, 0, express + 8, value | 0x8000);
+        } else {
+            dev_set_command(vm, 0, 0);
+            dev_set_command(vm, 0, COMMAND_MEMORY);
+        }
+        assert_decoder(vm, 0, "closed", true, base, UNIT, 0);
+        g_usleep(100000);
+        assert_decoder(vm, 0, "closed", true, base, UNIT, 0);
+        assert_window_mapped(vm, m, base, UNIT, false);
+        g_free(model_ask(m, "busy 0"));
+
+        /* No write of the guest's tells it: QEMU asks again */
+        for (i = 0; i < 100; i++) {
+            QDict *answer = device_get(vm, "cxl-memory-open");
+            bool open = qdict_get_bool(answer, "return");
+
+            qobject_unref(answer);
+            if (open) {
+                break;
+            }
+            g_usleep(20000);
+        }
+        assert_decoder(vm, 0, "mapped", true, base, UNIT, 0);
+        assert_window_mapped(vm, m, base, UNIT, true);
+    }
+
+    /* Turned off meanwhile it stays out, however ready it is */
+    g_free(model_ask(m, "busy 1"));
+    dev_set_command(vm, 0, 0);
+    dev_set_command(vm, 0, COMMAND_MEMORY);
+    dev_set_command(vm, 0, 0);
+    g_free(model_ask(m, "busy 0"));
+    g_usleep(300000);
+    assert_property_open(vm, false);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* A device that never answers again is reported, and costs the VM nothing */
+static void test_gives_up(void)
+{
+    Model *m = model_start("--hdm-size 256M --fault reset-fails");
+    g_autofree char *wanted =
+        g_strdup_printf("vfio vfio-user:%s: CXL: the memory does not answer 10 "
+                        "s after it was turned on, expected it to; it stays "
+                        "closed until the guest resets the device or turns "
+                        "memory space off and on", m->socket);
+    Capture capture;
+    int64_t start;
+    Vm *vm;
+
+    capture_start(&capture);
+    vm = vm_start_with(m, TOPOLOGY, LOCKED);
+    capture_release(&capture);
+    start = g_get_monotonic_time();
+    pci_enable(vm, 0);
+    assert_decoder(vm, 0, "closed", true, window_base(vm, 0), UNIT, 0);
+    g_usleep(8 * G_USEC_PER_SEC);
+    capture_wait(&capture, wanted);
+    g_assert_cmpint(g_get_monotonic_time() - start, >, 10 * G_USEC_PER_SEC);
+    assert_decoder(vm, 0, "closed", true, window_base(vm, 0), UNIT, 0);
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'query-status'}");
+    vm_stop(vm);
+    capture_end(&capture);
+    model_stop(m);
+}
+
+/* Accepted, with a warning @wanted */
+static void assert_warns(const char *options, const char *wanted)
+{
+    Model *m = model_start(options);
+    g_autofree char *device = device_arg(m, LOCKED);
+    g_autofree char *args = g_strconcat(TOPOLOGY, device, NULL);
+    g_autofree char *output = NULL;
+    int status = run_qemu(args, &output);
+
+    g_test_message("said: %s", output);
+    g_assert_cmpint(status, ==, 0);
+    g_assert_nonnull(strstr(output, wanted));
+    model_stop(m);
+}
+
+static void test_warn_not_mapped(void)
+{
+    assert_warns("--fault memory-no-mmap",
+                 "CXL: memory region 9 cannot be mapped, every access of the "
+                 "guest will be slow");
+}
+
+static void test_warn_not_sealed(void)
+{
+    assert_warns("--fault memory-fd-unsealed",
+                 "CXL: memory region 9: its file has no seal F_SEAL_SHRINK and "
+                 "could be truncated");
+}
+
+/* Over and over */
+
+typedef struct Usage {
+    unsigned regions;       /* MemoryRegions, by QOM */
+    unsigned fds;
+    unsigned threads;
+    size_t rss;             /* of QEMU's own, in KiB */
+} Usage;
+
+static unsigned count_entries(const char *fmt, pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf(fmt, (int)pid);
+    GDir *dir = g_dir_open(path, 0, NULL);
+    unsigned n = 0;
+
+    g_assert_nonnull(dir);
+    while (g_dir_read_name(dir)) {
+        n++;
+    }
+    g_dir_close(dir);
+    return n;
+}
+
+/* Anonymous memory: what is mapped of the guest's RAM and devices is not ours */
+static size_t read_rss(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/status", (int)pid);
+    g_autofree char *text = NULL;
+    const char *line;
+
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    line = strstr(text, "RssAnon:");
+    g_assert_nonnull(line);
+    return strtoul(line + strlen("RssAnon:"), NULL, 10);
+}
+
+static Usage get_usage(Vm *vm, const char *when)
+{
+    pid_t pid = qtest_pid(vm->qts);
+    g_autofree char *tree = qtest_hmp(vm->qts, "info qom-tree /");
+    Usage u = {
+        .fds = count_entries("/proc/%d/fd", pid),
+        .threads = count_entries("/proc/%d/task", pid),
+        .rss = read_rss(pid),
+    };
+    const char *at = tree;
+
+    while ((at = strstr(at, "memory-region)"))) {
+        u.regions++;
+        at++;
+    }
+    g_assert_cmpuint(u.regions, >, 0);
+    g_test_message("%s: %u memory regions, %u files, %u threads, %zu KiB of "
+                   "anonymous memory", when, u.regions, u.fds, u.threads,
+                   u.rss);
+    return u;
+}
+
+/*
+ * @more KiB are what the allocator may keep for itself: much less than one view
+ * of the memory map, some 20 KiB, for each of the cycles.
+ */
+static void assert_flat(const Usage *before, const Usage *after, size_t more)
+{
+    g_assert_cmpuint(after->regions, ==, before->regions);
+    g_assert_cmpuint(after->fds, ==, before->fds);
+    g_assert_cmpuint(after->threads, <=, before->threads);
+    g_assert_cmpuint(after->rss, <=, before->rss + more);
+}
+
+static void plug_and_unplug(Vm *vm, Model *m)
+{
+    uint64_t base = window_base(vm, 0);
+
+    device_add(vm, m, LOCKED);
+    slot_power(vm, true);
+    pci_enable(vm, 0);
+    g_assert_true(memory_seen(vm, m, base, 0));
+    g_assert_true(memory_seen(vm, m, base + UNIT - 8, UNIT - 8));
+    device_del(vm);
+    g_assert_false(memory_seen(vm, m, base, 0));
+}
+
+static void test_hundred_plugs(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start(TOPOLOGY);
+    Usage before, after;
+    unsigned i;
+
+    /* The first ones fill caches and grow the heap */
+    for (i = 0; i < 20; i++) {
+        plug_and_unplug(vm, m);
+    }
+    before = get_usage(vm, "after 20 cycles");
+    for (i = 0; i < 100; i++) {
+        plug_and_unplug(vm, m);
+    }
+    after = get_usage(vm, "after 100 more");
+    assert_flat(&before, &after, 1024);
+    g_assert_cmpint(model_state(m, NULL, "opens"), ==, 120);
+    assert_model_let_go(m);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+static void commit_and_uncommit(Vm *vm, unsigned i)
+{
+    qtest_writel(vm->qts, hdm_at(0, HDM_CTRL(0)), CTRL_COMMIT);
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==,
+                    CTRL_COMMIT | CTRL_COMMITTED);
+    qtest_writel(vm->qts, hdm_at(0, HDM_CTRL(0)), 0);
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==, 0);
+    if (i % 10 == 0) {
+        /* Views of memory that nobody uses any more are freed at leisure */
+        g_usleep(20000);
+    }
+}
+
+static void test_thousand_commits(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, WINDOW("cxl.0", "1G") BRIDGE_0 PORT(0), GUEST);
+    uint64_t base = window_base(vm, 0);
+    g_autofree char *tree = NULL;
+    g_autofree char *now = NULL;
+    Usage before, after;
+    unsigned i;
+
+    pci_enable(vm, 0);
+    bridge_program(vm, 0, base, 4 * UNIT, CTRL_COMMIT);
+    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
+    tree = qtest_hmp(vm->qts, "info mtree");
+    for (i = 0; i < 100; i++) {
+        hdm_program(vm, base + i % 4 * UNIT, UNIT, 0);
+        commit_and_uncommit(vm, i);
+    }
+    before = get_usage(vm, "after 100 commits");
+    for (i = 0; i < 1000; i++) {
+        uint64_t at = base + i % 4 * UNIT;
+
+        hdm_program(vm, at, UNIT, 0);
+        if (i % 100 == 50) {
+            qtest_writel(vm->qts, hdm_at(0, HDM_CTRL(0)), CTRL_COMMIT);
+            g_assert_true(memory_seen(vm, m, at + 64, 64));
+            /* By the bridge in between */
+            bridge_program(vm, 0, base, 4 * UNIT, 0);
+            g_assert_false(memory_seen(vm, m, at + 64, 64));
+            bridge_program(vm, 0, base, 4 * UNIT, CTRL_COMMIT);
+            g_assert_true(memory_seen(vm, m, at + 64, 64));
+            qtest_writel(vm->qts, hdm_at(0, HDM_CTRL(0)), 0);
+            g_assert_false(memory_seen(vm, m, at + 64, 64));
+        }
+        commit_and_uncommit(vm, i);
+    }
+    after = get_usage(vm, "after 1000 more");
+    assert_flat(&before, &after, 4096);
+    now = qtest_hmp(vm->qts, "info mtree");
+    g_assert_cmpstr(now, ==, tree);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+static int compare_times(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Microseconds from the write that commits to the first access, the median */
+static int64_t commit_time(const char *size, uint64_t bytes)
+{
+    g_autofree char *options = g_strdup_printf("--hdm-size %s", size);
+    g_autofree char *topology =
+        g_strdup_printf("-M cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=%s %s",
+                        size, PASS_THROUGH PORT(0));
+    Model *m = model_start(options);
+    Vm *vm = vm_start_with(m, topology, GUEST);
+    uint64_t base = window_base(vm, 0);
+    int64_t times[201];
+    unsigned i;
+
+    pci_enable(vm, 0);
+    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
+    hdm_program(vm, base, bytes, 0);
+    model_poke(m, bytes - 8, MARK);
+    for (i = 0; i < ARRAY_SIZE(times); i++) {
+        int64_t start = g_get_monotonic_time();
+
+        qtest_writel(vm->qts, hdm_at(0, HDM_CTRL(0)), CTRL_COMMIT);
+        g_assert_cmphex(qtest_readq(vm->qts, base + bytes - 8), ==, MARK);
+        times[i] = g_get_monotonic_time() - start;
+        qtest_writel(vm->qts, hdm_at(0, HDM_CTRL(0)), 0);
+    }
+    qsort(times, ARRAY_SIZE(times), sizeof(times[0]), compare_times);
+    vm_stop(vm);
+    model_stop(m);
+    g_test_message("%s: commit to first access %" PRId64 " us", size,
+                   times[ARRAY_SIZE(times) / 2]);
+    return times[ARRAY_SIZE(times) / 2];
+}
+
+static void test_commit_cost(void)
+{
+    int64_t small = commit_time("256M", UNIT);
+    int64_t large = commit_time("256G", 256 * GiB);
+
+    /* A thousand times the memory: what depends on it would show */
+    g_assert_cmpint(large, <=, 3 * small + 200);
+}
+
+/* The sweep */
+
+#define BLOCK           0x50u       /* two decoders */
+
+/*
+ * What the specification makes of a register block, with nothing taken from
+ * QEMU's: its bytes, where it is writable and what a commit does.
+ */
+typedef struct Oracle {
+    uint8_t bytes[BLOCK];
+    bool locked;                    /* decoder 0 and 1, as firmware left them */
+    uint64_t window, window_size;
+    uint64_t capacity;
+} Oracle;
+
+static uint32_t oracle_get(const Oracle *o, unsigned at)
+{
+    return ldl_le_p(o->bytes + at);
+}
+
+static uint64_t oracle_get_pair(const Oracle *o, unsigned at)
+{
+    return ldq_le_p(o->bytes + at);
+}
+
+/* CXL r3.1 Section 8.2.4.20.12, for decoder @n of two */
+static bool oracle_may_commit(const Oracle *o, unsigned n)
+{
+    uint64_t base = oracle_get_pair(o, HDM_BASE(n));
+    uint64_t size = oracle_get_pair(o, HDM_SIZE(n));
+    uint64_t skip = oracle_get_pair(o, HDM_SKIP(n));
+
+    /* The sweep never has decoder 0 committed when it commits decoder 1 */
+    return n == 0 && !(oracle_get(o, HDM_CTRL(n)) & 0xf0) && size &&
+           base >= o->window && size <= o->window_size &&
+           base - o->window <= o->window_size - size &&
+           skip <= o->capacity && size <= o->capacity - skip;
+}
+
+static void oracle_write_register(Oracle *o, unsigned at, uint32_t value)
+{
+    static const uint32_t writable[8] = {
+        0xf0000000, 0xffffffff, 0xf0000000, 0xffffffff,
+        0x000033ff, 0xf0000000, 0xffffffff, 0x00000000,
+    };
+    unsigned n = (at - HDM_BASE(0)) / 0x20;
+
+    if (at == HDM_GLOBAL) {
+        stl_le_p(o->bytes + at, value & 3);
+    }
+    if (at < HDM_BASE(0) || o->locked) {
+        return;
+    }
+    stl_le_p(o->bytes + at, value & writable[(at - HDM_BASE(0)) % 0x20 / 4]);
+    if (at == HDM_CTRL(n) && value & CTRL_COMMIT) {
+        stl_le_p(o->bytes + at, oracle_get(o, at) |
+                 (oracle_may_commit(o, n) ? CTRL_COMMITTED : CTRL_ERROR));
+    }
+}
+
+/* CXL r3.1 Section 8.2.2: whole registers only */
+static void oracle_write(Oracle *o, unsigned at, uint64_t value, unsigned size)
+{
+    if (size >= 4 && at % 4 == 0) {
+        oracle_write_register(o, at, value);
+        if (size == 8) {
+            oracle_write_register(o, at + 4, value >> 32);
+        }
+    }
+}
+
+static uint64_t read_sized(Vm *vm, uint64_t addr, unsigned size)
+{
+    switch (size) {
+    case 1:
+        return qtest_readb(vm->qts, addr);
+    case 2:
+        return qtest_readw(vm->qts, addr);
+    case 4:
+        return qtest_readl(vm->qts, addr);
+    default:
+        return qtest_readq(vm->qts, addr);
+    }
+}
+
+static void write_sized(Vm *vm, uint64_t addr, uint64_t value, unsigned size)
+{
+    switch (size) {
+    case 1:
+        qtest_writeb(vm->qts, addr, value);
+        break;
+    case 2:
+        qtest_writew(vm->qts, addr, value);
+        break;
+    case 4:
+        qtest_writel(vm->qts, addr, value);
+        break;
+    default:
+        qtest_writeq(vm->qts, addr, value);
+        break;
+    }
+}
+
+static void assert_block(Vm *vm, const Oracle *o)
+{
+    uint8_t now[BLOCK];
+
+    qtest_memread(vm->qts, hdm_at(0, 0), now, sizeof(now));
+    g_assert_cmpmem(now, sizeof(now), o->bytes, sizeof(o->bytes));
+}
+
+/* Bring the block to where each step of the sweep begins */
+static void sweep_start(Vm *vm, Oracle *o)
+{
+    unsigned n;
+
+    memset(o->bytes, 0, sizeof(o->bytes));
+    /* Two decoders, device-coherent only; no interleaving, UIO or poison */
+    stl_le_p(o->bytes, 1 | (qtest_readl(vm->qts, hdm_at(0, 0)) & 0xf0) |
+             1 << 21);
+    stl_le_p(o->bytes + HDM_GLOBAL, 2);
+    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
+    for (n = 0; n < 2; n++) {
+        stq_le_p(o->bytes + HDM_BASE(n), o->window + n * UNIT);
+        stq_le_p(o->bytes + HDM_SIZE(n), UNIT);
+        if (o->locked) {
+            stl_le_p(o->bytes + HDM_CTRL(n), CTRL_FIRMWARE);
+        } else {
+            qtest_writel(vm->qts, hdm_at(0, HDM_CTRL(n)), 0);
+            qtest_writeq(vm->qts, hdm_at(0, HDM_BASE(n)),
+                         o->window + n * UNIT);
+            qtest_writeq(vm->qts, hdm_at(0, HDM_SIZE(n)), UNIT);
+            qtest_writeq(vm->qts, hdm_at(0, HDM_SKIP(n)), 0);
+        }
+    }
+}
+
+static void test_sweep(const char *members, bool locked)
+{
+    static const uint64_t values[] = {
+        0, UINT64_MAX, 0x0000020000000200, 0x1000000010000000,
+        0x0000010000000100,
+    };
+    Model *m = model_start("--decoders 2 --decoder-size 256M");
+    Vm *vm = vm_start_with(m, WINDOW("cxl.0", "512M") BRIDGE_0 PORT(0),
+                           members);
+    Oracle o = {
+        .locked = locked, .window = window_base(vm, 0), .window_size = 2 * UNIT,
+        .capacity = 2 * UNIT,
+    };
+    /* The registers in front of the block are the device's own */
+    uint8_t around[8 + BLOCK];
+    unsigned at, size, i, steps = 0;
+
+    pci_enable(vm, 0);
+    sweep_start(vm, &o);
+    assert_block(vm, &o);
+
+    for (at = 0; at < 8; at += 4) {
+        stl_le_p(around + at, qtest_readl(vm->qts, hdm_at(0, at) - 8));
+    }
+    memcpy(around + 8, o.bytes, BLOCK);
+    for (size = 1; size <= 8; size *= 2) {
+        for (at = 0; at + size <= sizeof(around); at++) {
+            g_assert_cmphex(read_sized(vm, hdm_at(0, at) - 8, size), ==,
+                            ldn_le_p(around + at, size));
+            steps++;
+        }
+    }
+
+    for (i = 0; i < ARRAY_SIZE(values); i++) {
+        for (size = 1; size <= 8; size *= 2) {
+            for (at = 0; at + size <= BLOCK; at++) {
+                sweep_start(vm, &o);
+                write_sized(vm, hdm_at(0, at), values[i], size);
+                oracle_write(&o, at, values[i], size);
+                assert_block(vm, &o);
+                steps++;
+            }
+        }
+    }
+    g_test_message("%u accesses", steps);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+static void test_sweep_locked(void)
+{
+    test_sweep(LOCKED, true);
+}
+
+static void test_sweep_guest(void)
+{
+    test_sweep(GUEST, false);
+}
+
+/* Snapshots and migration */
+
+static void test_snapshots(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, LOCKED);
+    g_autofree char *wanted =
+        g_strdup_printf("vfio vfio-user:%s: the memory of a CXL device cannot "
+                        "be migrated", m->socket);
+    g_autofree char *saved = NULL;
+    QDict *error;
+
+    saved = qtest_hmp(vm->qts, "savevm here");
+    g_assert_nonnull(strstr(saved, wanted));
+
+    error = qtest_qmp_assert_failure_ref(vm->qts, "{'execute': 'migrate', "
+        "'arguments': {'uri': 'exec:cat >/dev/null'}}");
+    g_assert_nonnull(strstr(qdict_get_str(error, "desc"), wanted));
+    qobject_unref(error);
+
+    /* It is the device that is in the way */
+    device_del(vm);
+    g_free(saved);
+    saved = qtest_hmp(vm->qts, "savevm here");
+    g_assert_null(strstr(saved, "CXL"));
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* A job tells by how it ends */
+static void test_snapshot_job(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, LOCKED);
+    bool concluded = false;
+    const QListEntry *it;
+    const char *why;
+    QDict *answer;
+
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'snapshot-save', "
+        "'arguments': {'job-id': 'save', 'tag': 'here', 'vmstate': 'none', "
+        "'devices': []}}");
+    while (!concluded) {
+        QDict *event = qtest_qmp_eventwait_ref(vm->qts, "JOB_STATUS_CHANGE");
+
+        concluded = g_str_equal(qdict_get_str(qdict_get_qdict(event, "data"),
+                                              "status"), "concluded");
+        qobject_unref(event);
+    }
+    answer = qtest_qmp(vm->qts, "{'execute': 'query-jobs'}");
+    it = qlist_first(qdict_get_qlist(answer, "return"));
+    why = qdict_get_str(qobject_to(QDict, qlist_entry_obj(it)), "error");
+    g_assert_nonnull(strstr(why, m->socket));
+    g_assert_nonnull(strstr(why, "the memory of a CXL device cannot be "
+                                 "migrated"));
+    qobject_unref(answer);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+static void add_resets(void)
+{
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(resets); i++) {
+        g_autofree char *locked =
+            g_strdup_printf("/vfio-cxl-life/reset/%s/locked", resets[i].name);
+        g_autofree char *guest =
+            g_strdup_printf("/vfio-cxl-life/reset/%s/guest", resets[i].name);
+
+        qtest_add_data_func(locked, &resets[i], test_reset_locked);
+        qtest_add_data_func(guest, &resets[i], test_reset_guest);
+    }
+}
+
+static void add_tests(void)
+{
+#define TEST(path, func) qtest_add_func("/vfio-cxl-life/" path, func)
+    TEST("properties/locked", test_properties_locked);
+    TEST("properties/guest", test_properties_guest);
+    TEST("properties/read-only", test_properties_read_only);
+    TEST("bridge/follows", test_bridge_follows);
+    TEST("bridge/passes", test_bridge_passes);
+    TEST("bridge/attributes", test_bridge_attributes);
+    TEST("bridge/warn-pass-through", test_warn_pass_through);
+    add_resets();
+    TEST("not-ready", test_not_ready);
+    TEST("not-ready/gives-up", test_gives_up);
+    TEST("warn/not-mapped", test_warn_not_mapped);
+    TEST("warn/not-sealed", test_warn_not_sealed);
+    TEST("cycles/hotplug", test_hundred_plugs);
+    TEST("cycles/commit", test_thousand_commits);
+    TEST("cycles/commit-cost", test_commit_cost);
+    TEST("sweep/locked", test_sweep_locked);
+    TEST("sweep/guest", test_sweep_guest);
+    TEST("snapshots", test_snapshots);
+    TEST("snapshots/job", test_snapshot_job);
+#undef TEST
+}
+
+int main(int argc, char **argv)
+{
+    return vfio_cxl_test_main(argc, argv, add_tests);
+}
