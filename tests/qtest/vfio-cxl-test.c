@@ -760,6 +760,7 @@ static void assert_guest_mode(Vm *vm, Model *m)
     uint64_t base = window_base(vm, 0);
 
     pci_enable(vm, 0);
+    bridge_program(vm, 0, base, 512 * MiB, CTRL_COMMIT);
     assert_dvsec_base(vm, 0, 0);
     g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==, 0);
     g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_BASE(0))), ==, 0);
@@ -895,6 +896,7 @@ typedef struct Refusal {
     const char *device;         /* the device's options, NULL: below port 0 */
     const char *after;          /* what comes after it on the command line */
     const char *text;
+    const char *only;           /* generation of the contract, NULL: both */
     bool cold_only;             /* device_add cannot get there */
 } Refusal;
 
@@ -934,14 +936,16 @@ static const Refusal refusals[] = {
         .name = "two-ports",
         .args = TOPOLOGY
                 "-device cxl-rp,id=rp9,bus=cxl.0,chassis=9,slot=1 ",
-        .text = "CXL: pxb-cxl 'cxl.0' has 2 root ports, expected one; give "
-                "each CXL device a pxb-cxl of its own",
+        .text = "CXL: pxb-cxl 'cxl.0' has 2 root ports, 'rp0' with the device "
+                "below it and 'rp9', expected one; give each CXL device a "
+                "pxb-cxl of its own",
     }, {
         .name = "second-port-later",
         .args = TOPOLOGY,
         .after = "-device cxl-rp,id=rp9,bus=cxl.0,chassis=9,slot=1 ",
-        .text = "CXL: pxb-cxl 'cxl.0' has 2 root ports, expected one; give "
-                "each CXL device a pxb-cxl of its own",
+        .text = "CXL: pxb-cxl 'cxl.0' has 2 root ports, 'rp0' with the device "
+                "below it and 'rp9', expected one; give each CXL device a "
+                "pxb-cxl of its own",
         .cold_only = true,
     }, {
         .name = "function-1",
@@ -1018,6 +1022,189 @@ static const Refusal refusals[] = {
         .device = "'bus': 'rp0', 'x-cxl-decoders': 'locked'",
         .text = "CXL: x-cxl-decoders=locked, but the host's firmware committed "
                 "none of the 1 decoders; use x-cxl-decoders=guest",
+    /* What the kernel, or a server, says makes no sense */
+    }, {
+        .name = "two-memory-regions",
+        .model = "--fault two-memory-regions",
+        .args = TOPOLOGY,
+        .text = "CXL: regions 9 and 11 both claim to be the CXL memory "
+                "region, expected one",
+    }, {
+        .name = "no-memory-region",
+        .model = "--fault no-memory-region",
+        .args = TOPOLOGY,
+        .text = "CXL: the device is flagged as CXL but has no CXL memory "
+                "region (type 0x80001e98, subtype 1); x-cxl-decoders=off "
+                "uses it as a plain PCI device",
+    }, {
+        .name = "no-comp-regs-region",
+        .model = "--fault no-comp-regs-region",
+        .args = TOPOLOGY,
+        .text = "CXL: the device is flagged as CXL but has no component "
+                "register region (type 0x80001e98, subtype 2); "
+                "x-cxl-decoders=off uses it as a plain PCI device",
+    }, {
+        .name = "memory-size-odd",
+        .model = "--fault memory-size-odd",
+        .args = TOPOLOGY,
+        .text = "CXL: memory region 9 has size 0x10001000, expected a "
+                "multiple of 256 MiB below 4 PiB",
+    }, {
+        .name = "memory-read-only",
+        .model = "--fault memory-read-only",
+        .args = TOPOLOGY,
+        .text = "CXL: memory region 9 has flags 0xd, expected it to be "
+                "readable and writable",
+    }, {
+        .name = "bar-index-6",
+        .model = "--fault bar-index-6",
+        .args = TOPOLOGY,
+        .text = "CXL: component registers are said to stand in BAR 6, "
+                "expected 0 to 5",
+    }, {
+        .name = "bar-index-absent",
+        .model = "--fault bar-index-absent",
+        .args = TOPOLOGY,
+        .only = "live",
+        .text = "CXL: component registers at offset 0x11200, 0x30 bytes, "
+                "expected them dword aligned inside BAR 4 of 0x0 bytes",
+    }, {
+        .name = "block-outside-bar",
+        .model = "--fault block-outside-bar",
+        .args = TOPOLOGY,
+        .only = "live",
+        .text = "CXL: component registers at offset 0x100200, 0x30 bytes, "
+                "expected them dword aligned inside BAR 0 of 0x100000 bytes",
+    }, {
+        .name = "block-across-bar-end",
+        .model = "--fault block-across-bar-end",
+        .args = TOPOLOGY,
+        .only = "live",
+        .text = "CXL: component registers at offset 0xffff0, 0x30 bytes, "
+                "expected them dword aligned inside BAR 0 of 0x100000 bytes",
+    }, {
+        .name = "block-unaligned",
+        .model = "--fault block-unaligned",
+        .args = TOPOLOGY,
+        .only = "live",
+        .text = "CXL: component registers at offset 0x11202, 0x30 bytes, "
+                "expected them dword aligned inside BAR 0 of 0x100000 bytes",
+    }, {
+        .name = "block-over-msix",
+        .model = "--fault block-over-msix",
+        .args = TOPOLOGY,
+        .only = "live",
+        .text = "CXL: component registers at offset 0x0 of BAR 2, 0x30 "
+                "bytes, overlap the MSI-X table or pending bits, expected "
+                "them apart",
+    }, {
+        .name = "decoder-count-11",
+        .model = "--fault decoder-count-11",
+        .args = TOPOLOGY,
+        .text = "CXL: HDM decoder capability 0x0020070b announces more than "
+                "the 10 decoders that an endpoint may have",
+    }, {
+        .name = "comp-regs-small",
+        .model = "--fault comp-regs-small",
+        .args = TOPOLOGY,
+        .text = "CXL: the decoder block has 0x20 bytes, expected 0x30 for "
+                "its 1 decoders",
+    }, {
+        .name = "decoder-size-wraps",
+        .model = "--fault decoder-size-wraps",
+        .args = TOPOLOGY,
+        .text = "CXL: decoder 0 has size 0x20000000, expected a range that "
+                "is not empty and does not wrap",
+    }, {
+        .name = "decoder-size-zero",
+        .model = "--fault decoder-size-zero",
+        .args = TOPOLOGY,
+        .text = "CXL: decoder 0 has size 0x0, expected a range that is not "
+                "empty and does not wrap",
+    }, {
+        .name = "decoder-size-too-large",
+        .model = "--fault decoder-size-too-large",
+        .args = TOPOLOGY,
+        .text = "CXL: decoder 0 (size 0x20000000, skip 0x0) ends beyond the "
+                "memory region of 0x10000000 bytes",
+    }, {
+        .name = "decoder-error",
+        .model = "--fault decoder-error",
+        .args = TOPOLOGY,
+        .only = "live",
+        .text = "CXL: decoder 0 has its error bit set (control 0x00000b00), "
+                "expected firmware to have left it committed or empty",
+    }, {
+        .name = "decoder-interleaved",
+        .model = "--fault decoder-interleaved",
+        .args = TOPOLOGY,
+        .only = "live",
+        .text = "CXL: decoder 0 is interleaved (control 0x00000710), "
+                "expected all of its memory on this device",
+    }, {
+        .name = "comp-regs-read-fails",
+        .model = "--fault comp-regs-read-fails",
+        .args = TOPOLOGY,
+        .text = "CXL: reading component register 0x0 in region 10 failed: "
+                "Input/output error",
+    }, {
+        .name = "comp-regs-read-short",
+        .model = "--fault comp-regs-read-short",
+        .args = TOPOLOGY,
+        .text = "CXL: reading component register 0x0 in region 10 failed: "
+                "short read",
+    }, {
+        .name = "comp-regs-write-fails",
+        .model = "--fault comp-regs-write-fails",
+        .args = TOPOLOGY,
+        .only = "shadow",
+        .text = "CXL: writing component register 0x210 in region 10 failed: "
+                "Operation not permitted",
+    }, {
+        .name = "region-index-out-of-range",
+        .model = "--fault region-index-out-of-range",
+        .args = TOPOLOGY,
+        .only = "shadow",
+        .text = "CXL: the device capability names regions 42 (memory) and 43 "
+                "(component registers), expected 9 and 10 as their types say",
+    }, {
+        .name = "cm-array-empty",
+        .model = "--fault cm-array-empty",
+        .args = TOPOLOGY,
+        .only = "shadow",
+        .text = "CXL: no HDM decoder capability (id 5) among the 0 entries "
+                "of the capability array",
+    }, {
+        .name = "cm-pointer-outside",
+        .model = "--fault cm-pointer-outside",
+        .args = TOPOLOGY,
+        .only = "shadow",
+        .text = "CXL: the HDM decoder capability is said to stand at 0xffc, "
+                "expected it dword aligned behind the array and inside the "
+                "region of 0x230 bytes",
+    }, {
+        .name = "device-cap-48",
+        .model = "--fault device-cap-48",
+        .args = TOPOLOGY,
+        .only = "shadow",
+        .text = "CXL: the device capability has 48 bytes: this is the layout "
+                "of the kernel series of June 2026, which was replaced; "
+                "expected the shadow (32 bytes) or the live generation, use "
+                "a kernel of one of these",
+    }, {
+        .name = "dvsec-foreign",
+        .model = "--fault dvsec-foreign",
+        .args = TOPOLOGY,
+        .text = "CXL: the device is flagged as CXL but has no CXL Device "
+                "DVSEC (vendor 0x1e98, id 0) in its config space; "
+                "x-cxl-decoders=off uses it as a plain PCI device",
+    }, {
+        .name = "device-cap-missing",
+        .model = "--fault device-cap-missing",
+        .args = TOPOLOGY,
+        .only = "shadow",
+        .text = "CXL: component register region 10 has no capability 6 that "
+                "says where in which BAR it stands",
     },
 };
 
@@ -1385,6 +1572,9 @@ static void add_refusals(void)
         g_autofree char *hot = g_strdup_printf("/vfio-cxl/refuse-hot/%s",
                                                refusals[i].name);
 
+        if (refusals[i].only && !g_str_equal(refusals[i].only, contract())) {
+            continue;
+        }
         qtest_add_data_func(cold, &refusals[i], test_refuse_cold);
         if (!refusals[i].cold_only) {
             qtest_add_data_func(hot, &refusals[i], test_refuse_hot);
