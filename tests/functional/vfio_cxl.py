@@ -138,32 +138,37 @@ class VfioCxlTest(QemuSystemTest):
         self._pending = b''
 
     def start(self, hdm='256M', window=None, append='', contract='live',
-              machine=(), options=()):
+              machine=(), options=(), plugged=True):
         '''
-        Starts a model and a machine whose only CXL device it is; more for
-        -machine, and other options of QEMU's
+        Starts a model and a machine whose only CXL device it is, or will be;
+        more for -machine, and other options of QEMU's
         '''
         self.model = Model(self.paths['CXL_TYPE2_MODEL'],
                            self.socket_dir().name, '--hdm-size', hdm,
                            '--contract', contract)
         self.addCleanup(self.model.kill)
         self.hdm_size = int(hdm[:-1]) * {'M': MIB, 'G': 1024 * MIB}[hdm[-1]]
-        firmware = self.paths['CXL_TYPE2_FIRMWARE']
         device = {'driver': 'vfio-user-pci', 'id': DEVICE_ID, 'bus': 'rp0',
                   'socket': {'type': 'unix', 'path': self.model.socket}}
+        self.device = device
+        self.launch(
+            ','.join(('cxl-fmw.0.targets.0=cxl.0',
+                      f'cxl-fmw.0.size={window or hdm}', *machine)),
+            ['-device', 'pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=12,'
+             'hdm_for_passthrough=on',
+             '-device', 'cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=2', *options,
+             *(['-device', json.dumps(device)] if plugged else [])], append)
+
+    def launch(self, windows, devices, append):
+        firmware = self.paths['CXL_TYPE2_FIRMWARE']
         self.set_machine(self.machine_type)
         self.vm.set_console()
         self.vm.add_args(
             '-nodefaults', '-smp', '2', '-m', '2G', *self.machine_options,
-            '-machine', 'cxl=on,memory-backend=mem,'
-            + ','.join(('cxl-fmw.0.targets.0=cxl.0',
-                        f'cxl-fmw.0.size={window or hdm}', *machine)),
+            '-machine', f'cxl=on,memory-backend=mem,{windows}',
             '-object', 'memory-backend-memfd,id=mem,size=2G,share=on',
             '-L', firmware, '-bios', os.path.join(firmware, self.firmware),
-            '-device', 'pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=12,'
-            'hdm_for_passthrough=on',
-            '-device', 'cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=2', *options,
-            '-device', json.dumps(device),
+            *devices,
             '-kernel', self.kernel_path, '-initrd', self.initrd_path,
             '-append', f'rdinit=/init console={self.console} loglevel=4 '
             + append)
@@ -272,6 +277,39 @@ class VfioCxlTest(QemuSystemTest):
                   errors='replace') as f:
             return f.read()
 
+    def start_several(self, sizes, guest_programmed):
+        '''
+        Starts a model and a host bridge with a window for each size; the device
+        with index guest_programmed is one that no firmware has committed.
+        '''
+        options = []
+        self.models = []
+        for n, size in enumerate(sizes):
+            folder = os.path.join(self.socket_dir().name, str(n))
+            os.mkdir(folder)
+            programmed = n == guest_programmed
+            model = Model(self.paths['CXL_TYPE2_MODEL'], folder,
+                          '--hdm-size', size,
+                          *(['--uncommitted'] if programmed else []))
+            self.addCleanup(model.kill)
+            self.models.append(model)
+            bridge = f'pxb-cxl,id=cxl.{n},bus=pcie.0,bus_nr={16 + 16 * n}'
+            if not programmed:
+                bridge += ',hdm_for_passthrough=on'
+            device = {'driver': 'vfio-user-pci', 'id': f'gpu{n}',
+                      'bus': f'rp{n}',
+                      'socket': {'type': 'unix', 'path': model.socket}}
+            options += ['-device', bridge, '-device',
+                        f'cxl-rp,id=rp{n},bus=cxl.{n},chassis={n},slot={n}',
+                        '-device', json.dumps(device)]
+        # Not in the order of the devices: a window is found by its target
+        windows = ','.join(
+            f'cxl-fmw.{w}.targets.0=cxl.{n},cxl-fmw.{w}.size={sizes[n]}'
+            for w, n in enumerate(reversed(range(len(sizes)))))
+        self.launch(windows, options,
+                    f'cxl2.devices={len(sizes)} cxl2.points=100000 '
+                    'cxl2.locked=0 cxl2.host=0')
+
     def do_test_boot(self):
         self.start(append='cxl2.dma=64M cxl2.dma_fault=1')
         boot = self.boot()
@@ -325,6 +363,74 @@ class VfioCxlTest(QemuSystemTest):
         self.assertEqual(self.vm.cmd('query-status')['status'], 'running')
         self.assertRegex(self.qemu_log()[len(said):],
                          rf'{DEVICE_ID}|vfio[-_]user|{self.model.socket}')
+        self.vm.cmd('quit')
+        self.vm.wait(timeout=30)
+        self.assertEqual(self.vm.exitcode(), 0)
+
+    def do_test_several(self):
+        '''Four devices of unequal sizes, the guest programs one itself.'''
+        sizes = ('256M', '1G', '4G', '16G')
+        self.start_several(sizes, guest_programmed=1)
+        lines = []
+        deadline = time.monotonic() + self.boot_limit
+        while not (lines and 'verdict=' in lines[-1]):
+            line = self.read_line(deadline)
+            self.assertIsNotNone(line, 'no verdict')
+            self.assertNotRegex(line, r'^not ok|Kernel panic')
+            if line.startswith('CXL2: '):
+                lines.append(line)
+        self.assertIn('verdict=pass', lines[-1])
+        found = [dict(w.split('=', 1) for w in line.split()[1:])
+                 for line in lines if line.startswith('CXL2: region=')]
+        wrote = [dict(w.split('=', 1) for w in line.split()[2:])
+                 for line in lines if line.startswith('CXL2: wrote ')]
+        points = [int(m[1]) for line in lines
+                  if (m := re.search(r'initial zero=1 points=(\d+)', line))]
+        # In the order of the buses, which is that of the models
+        bytes_of = [256 * MIB, 1024 * MIB, 4096 * MIB, 16384 * MIB]
+        self.assertEqual([int(f['size'], 0) for f in found], bytes_of)
+        self.assertEqual([f['locked'] for f in found], ['1', '0', '1', '1'])
+        self.assertEqual([f['region'] == 'none' for f in found],
+                         [False, True, False, False])
+        self.assertEqual(len({f['base'] for f in found}), len(sizes))
+        # Both ends of every 2 MiB
+        self.assertEqual(points, [size // MIB for size in bytes_of])
+        for model, size, marks in zip(self.models, bytes_of, wrote,
+                                      strict=True):
+            self.assertEqual(model.peek(0), marks['first'])
+            self.assertEqual(model.peek(size - 16), marks['last'])
+        for f, p in zip(found, points):
+            self.log.info('%s: %s at %s, %d points', f['pci'], f['size'],
+                          f['base'], p)
+
+    def do_test_hotplug(self):
+        '''
+        Into an empty slot of a running guest, and out while its memory is in
+        use: the guest's drivers attach, and let go when they are asked.
+        '''
+        self.start(append='cxl2.action=follow cxl2.host=0 cxl2.devices=0',
+                   plugged=False)
+        self.wait_for(r'CXL2: end', self.boot_limit)
+        self.vm.cmd('device_add', **self.device)
+        self.wait_for(r'CXL2: plugged n=1 .* zero=1 region=region\d', 60)
+        self.wait_for(r'CXL2: using rounds=\d+ wrong=0$', 30)
+        self.vm.cmd('device_del', id=DEVICE_ID)
+        m = self.wait_for(r'CXL2: gone n=1 rounds=(\d+) wrong=0$', 60)
+        self.assertGreater(int(m[1]), 1)
+        self.assertIsNotNone(
+            self.vm.event_wait('DEVICE_DELETED', timeout=30.0,
+                               match={'data': {'device': DEVICE_ID}}))
+        deadline = time.monotonic() + 10
+        while self.model.state()['dma_maps'] and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.assertEqual(self.model.state()['dma_maps'], 0)
+        # There again it is used again
+        self.vm.cmd('device_add', **self.device)
+        self.vm.cmd('system_reset')
+        self.wait_for(r'CXL2: plugged n=1 .* region=region\d',
+                      self.boot_limit)
+        self.wait_for(r'CXL2: using rounds=\d+ wrong=0$', 30)
+        self.assertEqual(self.model.state()['opens'], 2)
         self.vm.cmd('quit')
         self.vm.wait(timeout=30)
         self.assertEqual(self.vm.exitcode(), 0)

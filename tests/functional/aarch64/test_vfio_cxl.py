@@ -33,6 +33,12 @@ class Aarch64VfioCxl(VfioCxlTest):
     def test_reboot(self):
         self.do_test_reboot()
 
+    def test_several(self):
+        self.do_test_several()
+
+    def test_hotplug(self):
+        self.do_test_hotplug()
+
     def test_model_killed(self):
         self.do_test_model_killed()
 
