@@ -87,8 +87,8 @@ public:
         seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
         return ok ? copy.descriptors : 0;
     }
-    std::optional<type2_dma_fault> fault(bool to_device) {
-        type2_dma_fault fault{0, ~0ULL, to_device, 0};
+    std::optional<type2_dma_fault> fault(bool to_device, std::uint64_t physical = 0) {
+        type2_dma_fault fault{physical, 0, ~0ULL, to_device, 0};
         if (::ioctl(fd_, TYPE2_DMA_FAULT, &fault) != 0) return std::nullopt;
         return fault;
     }
@@ -263,6 +263,14 @@ void use_unmapped(Tap &tap, const fs::path &pci) {
     ::klogctl(log_console_on, nullptr, 0);
     std::uint64_t word = 0;
     tap.check(engine.copy(&word, 0, sizeof word, false) == 1, name + ": the engine works on after that");
+}
+
+void use_window(Tap &tap, const fs::path &pci, std::uint64_t physical) {
+    Engine engine(pci);
+    const auto fault = engine.fault(true, physical);
+    if (tap.check(fault.has_value(), pci.filename().string() +
+                                         text(": DMA from the window at 0x%" PRIx64 " ends", physical)))
+        say(text("CXL2: window_dma=%u", fault->status));
 }
 
 }  // namespace guest

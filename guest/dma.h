@@ -19,4 +19,8 @@ void use_dma(Tap &tap, const fs::path &pci, std::uint64_t size, std::span<std::u
 // DMA, either way, at an address that is not mapped: it must fail and touch nothing.
 void use_unmapped(Tap &tap, const fs::path &pci);
 
+// DMA at `physical`, the device's own memory in the window, mapped as Linux maps such
+// things: says how it ended. It is the machine's to know whether that must work.
+void use_window(Tap &tap, const fs::path &pci, std::uint64_t physical);
+
 }  // namespace guest

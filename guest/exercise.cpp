@@ -501,7 +501,10 @@ int main(int argc, char **argv) {
     for (const auto &d : devices) {
         tell_iommu(tap, d.pci);
         if (options.dma != 0) use_dma(tap, d.pci, options.dma, d.memory);
-        if (options.dma_fault) use_unmapped(tap, d.pci);
+        if (options.dma_fault) {
+            use_unmapped(tap, d.pci);
+            use_window(tap, d.pci, d.hpa_base);
+        }
     }
 
     const bool good = tap.finish();

@@ -32,8 +32,9 @@ struct type2_dma_info {
 	__u64 counted[TYPE2_DMA_VECTORS];
 };
 
-/* A DMA to an address that is mapped for nobody. */
+/* A DMA to an address that is mapped for nobody, or to one that is no RAM. */
 struct type2_dma_fault {
+	__u64 physical;		/* of a page to map for the device; 0: none */
 	__u64 iova;		/* out */
 	__u64 bytes;		/* out: copied all the same */
 	__u32 to_device;

@@ -231,20 +231,37 @@ static bool type2_dma_translated(struct type2_dma *dma)
 	return domain && (domain->type & __IOMMU_DOMAIN_PAGING);
 }
 
-static int type2_dma_fault(struct type2_dma *dma, struct type2_dma_fault *fault)
+static int type2_dma_unmapped(struct type2_dma *dma, struct type2_dma_fault *fault)
 {
 	struct iommu_domain *domain = iommu_get_domain_for_dev(&dma->pdev->dev);
-	struct dma_descriptor *d;
-	int rc;
 
 	fault->iova = fault->to_device ? FAULT_READ_IOVA : FAULT_WRITE_IOVA;
-	if (type2_dma_translated(dma) && iommu_iova_to_phys(domain, fault->iova))
-		return -EBUSY;
+	return type2_dma_translated(dma) && iommu_iova_to_phys(domain, fault->iova) ? -EBUSY : 0;
+}
+
+static int type2_dma_fault(struct type2_dma *dma, struct type2_dma_fault *fault)
+{
+	struct device *dev = &dma->pdev->dev;
+	struct dma_descriptor *d;
+	int rc = 0;
+
+	if (fault->physical) {
+		fault->iova = dma_map_resource(dev, fault->physical, PAGE_SIZE,
+					       DMA_BIDIRECTIONAL, 0);
+		if (dma_mapping_error(dev, fault->iova))
+			return -EIO;
+	} else {
+		rc = type2_dma_unmapped(dma, fault);
+		if (rc)
+			return rc;
+	}
 	/* Not longer: QEMU faults once for every 4 bytes, and Linux tells of ten. */
 	d = type2_dma_add(dma, fault->to_device, fault->iova, 0, 8);
 	rc = type2_dma_run(dma, d);
 	fault->status = le32_to_cpu(READ_ONCE(d->status));
 	fault->bytes = le64_to_cpu(d->bytes);
+	if (fault->physical)
+		dma_unmap_resource(dev, fault->iova, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
 	return rc;
 }
 

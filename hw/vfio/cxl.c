@@ -816,6 +816,12 @@ void vfio_cxl_finalize(VFIOPCIDevice *vdev)
     g_clear_pointer(&vdev->cxl, g_free);
 }
 
+/*
+ * No container of today maps it.  The kernel refuses to pin such pages through
+ * a user address, and a dma-buf of the region, which it would map, nobody makes
+ * yet.  A vfio-user server could be answered access by access; but then it
+ * would decide when QEMU touches memory that the kernel may have closed.
+ */
 bool vfio_cxl_memory_unmappable(MemoryRegion *mr)
 {
     Object *owner = memory_region_owner(mr);
@@ -827,13 +833,11 @@ bool vfio_cxl_memory_unmappable(MemoryRegion *mr)
         return false;
     }
     cxl = VFIO_PCI_DEVICE(owner)->cxl;
-    /*
-     * The pages behind it cannot be pinned through their address; a container
-     * that maps by file could, if there were one.
-     */
     for (i = 0; cxl && i < cxl->mem.nr_mmaps; i++) {
         if (mr == &cxl->mem.mmaps[i].mem) {
-            return memory_region_get_fd(mr) < 0;
+            trace_vfio_cxl_memory_unmappable(cxl->vdev->vbasedev.name,
+                                             memory_region_name(mr));
+            return true;
         }
     }
     return false;

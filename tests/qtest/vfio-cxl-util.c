@@ -305,14 +305,19 @@ void vm_find_ecam(Vm *vm)
     }
 }
 
-Vm *vm_start(const char *args)
+Vm *vm_start_binary(const char *binary, const char *args)
 {
     g_autofree char *all = common_args(args);
     Vm *vm = g_new0(Vm, 1);
 
-    vm->qts = qtest_init(all);
+    vm->qts = qtest_init_ext(binary, all, NULL, true);
     vm_find_ecam(vm);
     return vm;
+}
+
+Vm *vm_start(const char *args)
+{
+    return vm_start_binary(NULL, args);
 }
 
 Vm *vm_start_with(Model *m, const char *topology, const char *members)

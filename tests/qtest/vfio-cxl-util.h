@@ -175,6 +175,9 @@ bool find_decoder(QTestState *qts, Model *m, unsigned n, unsigned i,
 /* A paused machine with @args */
 Vm *vm_start(const char *args);
 
+/* The same by the QEMU that environment variable @binary names, if not NULL */
+Vm *vm_start_binary(const char *binary, const char *args);
+
 /* With the device of @m too, its options beside the socket in @members */
 Vm *vm_start_with(Model *m, const char *topology, const char *members);
 

@@ -24,8 +24,13 @@ class X86VfioCxl(VfioCxlTest):
             machine=('kernel-irqchip=split',),
             options=('-device', 'intel-iommu,intremap=on'))
 
-    def test_reboot(self):
-        self.do_test_reboot()
+    def test_intel_iommu_caching_reboot(self):
+        '''Here QEMU is told of mappings and tells the device, or does not.'''
+        boot = self.do_test_iommu(
+            r'^dmar', append='intel_iommu=on cxl2.action=reboot',
+            reported=False, machine=('kernel-irqchip=split',),
+            options=('-device', 'intel-iommu,intremap=on,caching-mode=on'))
+        self.check_second_boot(boot)
 
     def test_several(self):
         self.do_test_several()
