@@ -817,10 +817,12 @@ void vfio_cxl_finalize(VFIOPCIDevice *vdev)
 }
 
 /*
- * No container of today maps it.  The kernel refuses to pin such pages through
- * a user address, and a dma-buf of the region, which it would map, nobody makes
- * yet.  A vfio-user server could be answered access by access; but then it
- * would decide when QEMU touches memory that the kernel may have closed.
+ * No container of today maps it in a way that ends when the kernel closes the
+ * memory.  IOMMUFD refuses to pin such pages through a user address; type1
+ * looks them up once, and leaves them in the IOMMU through a reset.  A dma-buf
+ * of the region would do, but nobody makes one yet.  A vfio-user server could
+ * be answered access by access; but then it would decide when QEMU touches
+ * memory that may just have been closed.
  */
 bool vfio_cxl_memory_unmappable(MemoryRegion *mr)
 {
