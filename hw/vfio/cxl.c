@@ -22,6 +22,7 @@
 #include "system/system.h"
 #include "cxl-contract.h"
 #include "cxl-dvsec.h"
+#include "cxl-guard.h"
 #include "cxl-hdm.h"
 #include "cxl-qom.h"
 #include "cxl-regs.h"
@@ -34,6 +35,10 @@
 #define PROBE_FIRST_MS                  10
 #define PROBE_LAST_MS                   5120
 
+/* How often to look whether memory that the host closed is back */
+#define REOPEN_MIN_MS                   100
+#define REOPEN_MAX_MS                   10000
+
 struct VFIOCXL {
     VFIOPCIDevice *vdev;
     VFIOCXLMode mode;
@@ -44,6 +49,10 @@ struct VFIOCXL {
     uint16_t dvsec;             /* CXL Device DVSEC in config space */
     uint8_t af_cap;             /* Advanced Features likewise, 0: none */
     VFIORegion mem;
+    VFIOCXLGuard guard;
+    QEMUTimer *reopen;          /* runs while @guard keeps the memory out */
+    int64_t reopen_ms;
+    int64_t reopened;
     MemoryRegion alias[VFIO_CXL_HDM_MAX_DECODERS];
     VFIOCXLHdmRange mapped[VFIO_CXL_HDM_MAX_DECODERS];  /* size 0: is not */
     bool open;                  /* the kernel lets the memory be used */
@@ -210,6 +219,14 @@ static bool vfio_cxl_may_open(VFIOCXL *cxl)
     return true;
 }
 
+/* Does the memory answer, and is it in its place? */
+static bool vfio_cxl_ready(VFIOCXL *cxl)
+{
+    return vfio_cxl_contract_memory_ready(&cxl->vdev->vbasedev,
+                                          &cxl->layout) &&
+           vfio_cxl_guard_restore(&cxl->guard);
+}
+
 static void vfio_cxl_set_open(VFIOCXL *cxl, bool open)
 {
     timer_del(cxl->probe);
@@ -217,6 +234,9 @@ static void vfio_cxl_set_open(VFIOCXL *cxl, bool open)
         return;
     }
     cxl->open = open;
+    if (open) {
+        vfio_cxl_guard_arm(&cxl->guard);
+    }
     trace_vfio_cxl_set_open(cxl->vdev->vbasedev.name, open);
     vfio_cxl_update_mapping(cxl);
 }
@@ -232,8 +252,7 @@ static void vfio_cxl_try_open(VFIOCXL *cxl)
 
     if (!vfio_cxl_may_open(cxl)) {
         vfio_cxl_set_open(cxl, false);
-    } else if (vfio_cxl_contract_memory_ready(&cxl->vdev->vbasedev,
-                                              &cxl->layout)) {
+    } else if (vfio_cxl_ready(cxl)) {
         vfio_cxl_set_open(cxl, true);
     } else {
         vfio_cxl_set_open(cxl, false);
@@ -345,6 +364,41 @@ static void vfio_cxl_tell_again(VFIOCXL *cxl)
             error_reportf_err(err, VFIO_MSG_PREFIX, vbasedev->name);
         }
     }
+}
+
+/* The kernel closed the memory, unasked, and it was touched: wait for it */
+static void vfio_cxl_memory_lost(void *opaque)
+{
+    VFIOCXL *cxl = opaque;
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+
+    if (!cxl->reopen) {
+        return;
+    }
+    error_report(VFIO_MSG_PREFIX "CXL: the host has closed the memory (a reset "
+                 "of the function?) and it was touched: it is out of the "
+                 "window until the host opens it again, what was written is "
+                 "lost", cxl->vdev->vbasedev.name);
+    vfio_cxl_set_open(cxl, false);
+    /* Once more, soon after it was back: do not go round and round */
+    cxl->reopen_ms = now - cxl->reopened < REOPEN_MAX_MS
+                     ? MIN(2 * cxl->reopen_ms, REOPEN_MAX_MS) : REOPEN_MIN_MS;
+    timer_mod(cxl->reopen, now + cxl->reopen_ms);
+}
+
+static void vfio_cxl_reopen(void *opaque)
+{
+    VFIOCXL *cxl = opaque;
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+
+    if (!vfio_cxl_may_open(cxl) || !vfio_cxl_ready(cxl)) {
+        timer_mod(cxl->reopen, now + cxl->reopen_ms);
+        return;
+    }
+    /* A reset of the host's took the guest's addresses, if the kernel had any */
+    vfio_cxl_tell_again(cxl);
+    vfio_cxl_set_open(cxl, true);
+    cxl->reopened = now;
 }
 
 void vfio_cxl_config_write_end(VFIOPCIDevice *vdev, uint32_t addr, int len)
@@ -602,6 +656,14 @@ static bool vfio_cxl_setup_memory(VFIOCXL *cxl, Error **errp)
                     "every access of the guest will be slow", vbasedev->name,
                     cxl->layout.mem_region);
     }
+    if (!vfio_cxl_guard_add(&cxl->guard, &cxl->mem, vfio_cxl_memory_lost, cxl,
+                            errp)) {
+        vfio_region_exit(&cxl->mem);
+        vfio_region_finalize(&cxl->mem);
+        return false;
+    }
+    cxl->reopen = timer_new_ms(QEMU_CLOCK_REALTIME, vfio_cxl_reopen, cxl);
+    cxl->reopened = -REOPEN_MAX_MS;
     for (n = 0; n < cxl->layout.decoder_count; n++) {
         g_autofree char *alias = g_strdup_printf("%s CXL decoder %u",
                                                  vbasedev->name, n);
@@ -793,6 +855,8 @@ void vfio_cxl_exit(VFIOPCIDevice *vdev)
         return;
     }
     vfio_cxl_qom_del(&cxl->qom, OBJECT(vdev));
+    timer_free(cxl->reopen);
+    cxl->reopen = NULL;
     vfio_cxl_set_open(cxl, false);
     g_clear_pointer(&cxl->probe, timer_free);
     notifier_remove(&cxl->bridge_changed);
@@ -812,6 +876,7 @@ void vfio_cxl_finalize(VFIOPCIDevice *vdev)
     if (!cxl) {
         return;
     }
+    vfio_cxl_guard_remove(&cxl->guard);
     vfio_region_finalize(&cxl->mem);
     g_clear_pointer(&vdev->cxl, g_free);
 }
