@@ -13,6 +13,10 @@
 #include <string>
 #include <vector>
 
+namespace model::vfio_user {
+class Client;
+} // namespace model::vfio_user
+
 namespace model::conformance {
 
 struct TargetDevice {
@@ -51,6 +55,8 @@ class Target {
     virtual Result<void> map_dma_buf(std::uint32_t region, std::uint64_t size) = 0;
 };
 
+/// The device that a client has negotiated with.
+std::unique_ptr<Target> make_vfio_user(std::unique_ptr<vfio_user::Client> client);
 /// Opens the device behind a vfio-user socket. Error: errno and text.
 Result<std::unique_ptr<Target>> open_vfio_user(const std::string &socket);
 

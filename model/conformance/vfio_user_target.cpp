@@ -114,12 +114,16 @@ class VfioUserTarget : public Target {
 
 } // namespace
 
+std::unique_ptr<Target> make_vfio_user(std::unique_ptr<vfio_user::Client> client) {
+    return std::make_unique<VfioUserTarget>(std::move(client));
+}
+
 Result<std::unique_ptr<Target>> open_vfio_user(const std::string &socket) {
     auto client = vfio_user::Client::connect(socket);
     if (!client) {
         return tl::unexpected(client.error());
     }
-    return std::unique_ptr<Target>(std::make_unique<VfioUserTarget>(std::move(*client)));
+    return make_vfio_user(std::move(*client));
 }
 
 } // namespace model::conformance

@@ -1,0 +1,87 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# usage: preflight.sh MODEL PREFLIGHT TREE
+# The program as a user starts it: exit status, what it prints, and libvirt's opinion.
+set -u
+
+model=$1 preflight=$2 tree=$3
+dir=$(mktemp -d) || exit 1
+pid=
+trap 'test -n "$pid" && kill "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
+failures=0
+number=0
+
+check() { # STATUS TEXT
+    number=$((number + 1))
+    if test "$1" -eq 0; then
+        echo "ok $number - $2"
+    else
+        echo "not ok $number - $2"
+        sed 's/^/# /' "$dir/out" "$dir/err"
+        failures=$((failures + 1))
+    fi
+}
+
+# STATUS TEXT OPTION...: ends with that status, and says TEXT somewhere.
+ends() {
+    status=$1 text=$2
+    shift 2
+    timeout 20 "$preflight" "$@" >"$dir/out" 2>"$dir/err"
+    got=$?
+    test $got -eq "$status" && cat "$dir/out" "$dir/err" | grep -qF -- "$text"
+    check $? "exit status $status: $* ($text)"
+}
+
+ends 0 'Exit status:' --help
+ends 2 'name a PCI address'
+ends 2 'is not a PCI address' gpu0
+ends 2 '--ram lots' --ram lots 81:00.0
+ends 2 '--arch riscv64' --arch riscv64 81:00.0
+ends 2 '--nonsense' --nonsense 81:00.0
+ends 2 'excludes' --json --xml 81:00.0
+ends 3 'no such device' --sysfs "$tree/sys" 82:00.0
+ends 3 "$dir/nobody" --socket "$dir/nobody"
+ends 0 '0000:81:00.0: ready' --sysfs "$tree/sys" --arch x86_64 81:00.0
+ends 1 'NOT READY: 1 failed' --sysfs "$tree/sys" --arch x86_64 --phys-bits 36 0000:81:00.0
+ends 1 'a bridge' --sysfs "$tree/sys" 80:01.0
+
+start() { # OPTION...
+    test -z "$pid" || kill "$pid"
+    rm -f "$dir/s"
+    "$model" --socket "$dir/s" "$@" >/dev/null 2>&1 &
+    pid=$!
+    tries=0
+    until test -S "$dir/s" || test $tries -gt 100; do
+        tries=$((tries + 1))
+        sleep 0.05
+    done
+}
+
+start --hdm-size 1G
+ends 0 "$dir/s: ready" --socket "$dir/s"
+ends 0 'cxl-fmw.0.size=1G' --socket "$dir/s"
+ends 0 '"window_bytes": 1073741824' --json --socket "$dir/s"
+# What a host shows and what its VFIO device says, together.
+ends 0 'answers on' --sysfs "$tree/sys" --arch x86_64 --socket "$dir/s" 81:00.0
+
+if command -v virt-xml-validate >/dev/null; then
+    for arch in aarch64 x86_64; do
+        timeout 20 "$preflight" --xml --arch $arch --socket "$dir/s" >"$dir/out" 2>"$dir/err" &&
+            virt-xml-validate "$dir/out" domain >>"$dir/err" 2>&1
+        check $? "libvirt takes the domain of a socket, $arch"
+        timeout 20 "$preflight" --xml --arch $arch --phys-bits 48 --sysfs "$tree/sys" 81:00.0 >"$dir/out" 2>"$dir/err" &&
+            virt-xml-validate "$dir/out" domain >>"$dir/err" 2>&1
+        check $? "libvirt takes the domain of a host device, $arch"
+    done
+else
+    number=$((number + 1))
+    echo "ok $number - libvirt takes the domains # SKIP virt-xml-validate is not installed"
+fi
+
+start --fault no-cxl-flag
+ends 1 'bit 9 clear' --socket "$dir/s"
+start --fault die-after-info
+ends 3 "--socket $dir/s" --socket "$dir/s"
+
+echo "1..$number"
+exit $failures
