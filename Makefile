@@ -55,6 +55,10 @@ nested-shell: all ## a shell in that host (CONTRACT=live|shadow)
 	@scripts/build-qemu tests
 	@scripts/nested shell $(or $(CONTRACT),live)
 
+.PHONY: bench
+bench: all ## measure: CXL.mem against RAM and an emulated Type-3, registers, start-up
+	@scripts/bench
+
 .PHONY: fuzz
 fuzz: qemu ## fuzz what parses; SECONDS=N for each of the targets
 	@scripts/fuzz $(or $(SECONDS),60)
