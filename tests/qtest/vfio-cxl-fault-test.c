@@ -314,6 +314,10 @@ static const FaultCase faults[] = {
 
     /* The CXL DVSEC: what it says is the guest's to judge */
     { "dvsec-all-ones", BOTH(ACCEPTED(works_otherwise)) },
+    { "dvsec-foreign", BOTH(REFUSED(
+      "CXL: the device is flagged as CXL but has no CXL Device DVSEC (vendor "
+      "0x1e98, id 0) in its config space; x-cxl-decoders=off uses it as a "
+      "plain PCI device")) },
     { "dvsec-capability-writable", BOTH(ACCEPTED(works)) },
     { "dvsec-control-read-only", BOTH(ACCEPTED(works)) },
     { "dvsec-lock-ignored", BOTH(ACCEPTED(works)) },

@@ -10,6 +10,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
 #include "qemu/bswap.h"
+#include "qemu/cutils.h"
 #include "qapi/error.h"
 #include "qobject/qbool.h"
 #include "qobject/qdict.h"
@@ -655,17 +656,20 @@ static unsigned count_entries(const char *fmt, pid_t pid)
     return n;
 }
 
-/* Anonymous memory: what is mapped of the guest's RAM and devices is not ours */
+/* Anonymous memory: the guest's RAM and devices' memory, mapped, is not ours */
 static size_t read_rss(pid_t pid)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/status", (int)pid);
     g_autofree char *text = NULL;
+    unsigned long kib;
     const char *line;
 
     g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
     line = strstr(text, "RssAnon:");
     g_assert_nonnull(line);
-    return strtoul(line + strlen("RssAnon:"), NULL, 10);
+    g_assert_cmpint(qemu_strtoul(line + strlen("RssAnon:"), &line, 10, &kib),
+                    ==, 0);
+    return kib;
 }
 
 static Usage get_usage(Vm *vm, const char *when)
