@@ -684,9 +684,10 @@ const std::array kTable = {
                              [](std::uint32_t) { return UINT32_MAX; });
               }
           }},
-    Fault{"dvsec-foreign", "has a DVSEC of another vendor where its CXL Device DVSEC should be", nullptr,
-          [](pci::ConfigSpace &config) {
-              config.registers().set(Dvsec + 4, std::uint16_t{0x1af4});
+    Fault{"dvsec-foreign", "has a DVSEC of another vendor where its CXL Device DVSEC should be",
+          [](FaultView &view, Reply &reply) {
+              edit_dword(view, reply, ConfigRegion, Dvsec + 4,
+                         [](std::uint32_t value) { return (value & 0xffff0000U) | 0x1af4U; });
           }},
     Fault{"dvsec-capability-writable", "lets the CAPABILITY register of its DVSEC be written",
           nullptr,
