@@ -210,9 +210,9 @@ HostFacts Sysfs::host(const std::string &arch) const {
 }
 
 Result<std::string> parse_address(std::string_view text) {
-    static const std::regex Form("(?:([0-9a-fA-F]{4}):)?([0-9a-fA-F]{2}:[01][0-9a-fA-F]\\.[0-7])");
+    static const std::regex form("(?:([0-9a-fA-F]{4}):)?([0-9a-fA-F]{2}:[01][0-9a-fA-F]\\.[0-7])");
     std::match_results<std::string_view::const_iterator> match;
-    if (!std::regex_match(text.begin(), text.end(), match, Form)) {
+    if (!std::regex_match(text.begin(), text.end(), match, form)) {
         return fail(EINVAL, fmt::format("'{}' is not a PCI address such as 0000:81:00.0", text));
     }
     auto address = (match[1].matched ? match[1].str() : "0000") + ":" + match[2].str();
