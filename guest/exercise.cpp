@@ -413,7 +413,8 @@ void use_memory(Tap &tap, Device &d, const Options &options, std::uint64_t salt)
     for (unsigned plugged = 0;;) {
         const auto paths = entries(driver_dir, "0");
         Device d;
-        if (!paths.empty()) {
+        // The driver's attributes come after its link, this one last.
+        if (!paths.empty() && fs::exists(paths.front() / "program")) {
             d.pci = resolve(paths.front());
             look_up(d);
         }
