@@ -69,12 +69,13 @@ static void works_otherwise(Vm *vm, Model *m, uint64_t base)
     }
 }
 
-/* As a device that firmware left alone: the guest programs its decoder */
+/* As a device that firmware left alone: the guest programs the decoders */
 static void is_the_guests(Vm *vm, Model *m, uint64_t base)
 {
     pci_enable(vm, 0);
     g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==, 0);
     assert_window_mapped(vm, m, base, SIZE, false);
+    bridge_program(vm, 0, base, SIZE, CTRL_COMMIT);
     qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
     hdm_program(vm, base, SIZE, CTRL_COMMIT);
     assert_window_mapped(vm, m, base, SIZE, true);
