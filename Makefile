@@ -76,7 +76,7 @@ series-check: prepare ## prove that the series is sound
 	@scripts/series check
 
 .PHONY: series-build
-series-build: qemu model ## compile every patch by itself (slow)
+series-build: qemu model ## compile and test every patch by itself (slow); TESTS=0 compiles only
 	@scripts/series build
 
 .PHONY: refresh
