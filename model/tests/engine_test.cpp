@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The DMA engine as a guest's driver programs it.
 #include "device/dma_engine.h"
+#include "device/dma_map.h"
 #include "tests/harness.h"
+#include "vfio_user/protocol.h"
 
 #include <array>
 #include <nlohmann/json.hpp>
@@ -279,6 +281,19 @@ TEST_F(Engine, ResetWhileTheClientIsAskedLeavesNothingBehind) {
     EXPECT_EQ(get(reg::Status), 0U);
     EXPECT_EQ(descriptor(0).status, 0U);
     EXPECT_EQ(harness.control("peek 0 4"), "00000000");
+}
+
+TEST(DmaMap, MappingsEndBeforeTheProcessHasNoneLeft) {
+    const auto fd = value_of(make_memfd("page", 4 * KiB));
+    device::DmaMap map;
+    for (std::uint64_t i = 0; i < vfio_user::MaxDmaMaps; ++i) {
+        ASSERT_EQ(code_of(map.map({i * 8 * KiB, 4 * KiB, 0, true, true}, fd)), 0) << i;
+    }
+    const std::uint64_t after = std::uint64_t{vfio_user::MaxDmaMaps} * 8 * KiB;
+    EXPECT_EQ(code_of(map.map({after, 4 * KiB, 0, true, true}, fd)), ENOSPC);
+    EXPECT_EQ(map.entries().size(), vfio_user::MaxDmaMaps);
+    EXPECT_FALSE(map.covers(after, 1, false));
+    EXPECT_EQ(map.clear(), std::uint64_t{vfio_user::MaxDmaMaps} * 4 * KiB);
 }
 
 } // namespace

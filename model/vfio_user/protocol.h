@@ -44,7 +44,8 @@ inline constexpr std::uint16_t VersionMinor = 0;
 
 inline constexpr std::uint32_t MaxTransfer = 1024 * 1024; ///< max_data_xfer_size of either side
 inline constexpr std::uint32_t MaxMessageFds = 16;        ///< max_msg_fds
-inline constexpr std::uint32_t MaxDmaMaps = 65535;
+/// Each is a mapping of this process, which has 65530 (vm.max_map_count) for everything it does.
+inline constexpr std::uint32_t MaxDmaMaps = 32768;
 inline constexpr std::uint32_t DmaPageSize = 4096;
 inline constexpr std::uint64_t MaxMultiWrites = 200; ///< entries in one REGION_WRITE_MULTI
 

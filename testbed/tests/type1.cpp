@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What a type1 container says when it is asked to map memory for DMA by its address: the
+// How the kernel maps the function's memory: for the processor, in how many faults; and for
+// DMA. What a type1 container says when it is asked to map memory for DMA by its address: the
 // program's own memory, a BAR of the function, and the function's CXL memory. In TAP. It looks up
 // the physical pages behind a VM_PFNMAP mapping, so it maps all three (iommufd would not).
 //
@@ -14,6 +15,7 @@
 #include <string>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <vector>
 
@@ -64,13 +66,35 @@ bool is_cxl_memory(const Region &region) {
     return false;
 }
 
+// At an address that huge pages can have.
 void *map(int device, const Region &region, std::size_t size) {
-    void *at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, device,
-                    static_cast<off_t>(region.head().offset));
+    void *room = mmap(nullptr, size + LargePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) {
+        die("mmap");
+    }
+    const auto aligned =
+        (reinterpret_cast<std::uintptr_t>(room) + LargePage - 1) & ~(LargePage - 1);
+    void *at = mmap(reinterpret_cast<void *>(aligned), size, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_FIXED, device, static_cast<off_t>(region.head().offset));
     if (at == MAP_FAILED) {
         die("mmap");
     }
     return at;
+}
+
+long faults() {
+    rusage usage = {};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt + usage.ru_majflt;
+}
+
+// Touches every page; how many faults did it take?
+long touch(void *at, std::size_t size) {
+    const long before = faults();
+    for (std::size_t i = 0; i < size; i += Page) {
+        static_cast<volatile std::byte *>(at)[i];
+    }
+    return faults() - before;
 }
 
 int dma_map(int container, void *at, std::uint64_t iova, std::size_t size) {
@@ -111,13 +135,15 @@ int main(int argc, char **argv) {
         die("device");
     }
 
-    void *ram = mmap(nullptr, LargePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *ram =
+        mmap(nullptr, LargePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     std::uint64_t iova = 0x100000000;
     int error = dma_map(container, ram, iova, LargePage);
     say(error == 0, "maps the program's memory", error);
 
     iova += LargePage;
-    error = dma_map(container, map(device, region(device, VFIO_PCI_BAR0_REGION_INDEX), Page), iova, Page);
+    error = dma_map(container, map(device, region(device, VFIO_PCI_BAR0_REGION_INDEX), Page), iova,
+                    Page);
     say(error == 0, "maps the BAR", error);
 
     iova += LargePage;
@@ -126,7 +152,12 @@ int main(int argc, char **argv) {
         const Region memory = region(device, i);
         if (is_cxl_memory(memory)) {
             found = true;
-            error = dma_map(container, map(device, memory, LargePage), iova, LargePage);
+            void *at = map(device, memory, LargePage);
+            const long taken = touch(at, LargePage);
+            std::printf("%s - 2 MiB of CXL memory are one page (%ld faults)\n",
+                        taken <= 2 ? "ok" : "not ok", taken);
+            failed = failed || taken > 2;
+            error = dma_map(container, at, iova, LargePage);
         }
     }
     say(found && error == 0, "maps the CXL memory", error);
