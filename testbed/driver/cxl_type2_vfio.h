@@ -133,6 +133,7 @@ void cxl_dvsec_snapshot(struct cxl_vfio *cxl);
 bool cxl_dvsec_cache_capable(struct cxl_vfio *cxl);
 int cxl_dvsec_read(struct cxl_vfio *cxl, char __user *buf, size_t count, u64 pos);
 ssize_t cxl_dvsec_write(struct cxl_vfio *cxl, const char __user *buf, size_t count, u64 at);
+void cxl_dvsec_reset_done(struct cxl_vfio *cxl);
 int cxl_dvsec_reset(struct cxl_vfio *cxl, bool *cleared);
 
 /* memory.c */

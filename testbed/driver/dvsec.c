@@ -71,16 +71,6 @@ bool cxl_dvsec_cache_capable(struct cxl_vfio *cxl)
 	return cxl->capability & DVSEC_CACHE_CAPABLE;
 }
 
-void cxl_dvsec_snapshot(struct cxl_vfio *cxl)
-{
-	u16 i;
-
-	mutex_lock(&cxl->dvsec_lock);
-	for (i = 0; i < cxl->dvsec_len; i++)
-		pci_read_config_byte(cxl->core.pdev, cxl->dvsec + i, cxl->dvsec_shadow + i);
-	mutex_unlock(&cxl->dvsec_lock);
-}
-
 /* @buf holds configuration space from @pos on: put the shadow over it */
 int cxl_dvsec_read(struct cxl_vfio *cxl, char __user *buf, size_t count, u64 pos)
 {
@@ -104,6 +94,18 @@ static u16 get16(struct cxl_vfio *cxl, u16 reg)
 static void put16(struct cxl_vfio *cxl, u16 reg, u16 clear, u16 set)
 {
 	put_unaligned_le16((get16(cxl, reg) & ~clear) | set, cxl->dvsec_shadow + reg);
+}
+
+/* At open: of the doorbells that were rung before, the VMM rang none */
+void cxl_dvsec_snapshot(struct cxl_vfio *cxl)
+{
+	u16 i;
+
+	mutex_lock(&cxl->dvsec_lock);
+	for (i = 0; i < cxl->dvsec_len; i++)
+		pci_read_config_byte(cxl->core.pdev, cxl->dvsec + i, cxl->dvsec_shadow + i);
+	put16(cxl, DVSEC_STATUS2, DVSEC_CACHE_INVALID | DVSEC_RESET_DONE | DVSEC_RESET_ERROR, 0);
+	mutex_unlock(&cxl->dvsec_lock);
 }
 
 static u16 writable(struct cxl_vfio *cxl, u16 reg)
@@ -135,12 +137,12 @@ static int ring(struct cxl_vfio *cxl, u16 doorbell, u16 done, unsigned int ms, u
 		bool late = time_after(jiffies, until);
 
 		pci_read_config_word(pdev, cxl->dvsec + DVSEC_STATUS2, status);
-		if (!PCI_POSSIBLE_ERROR(*status) && *status & done)
-			return 0;
-		if (late)
-			return -ETIMEDOUT;
+		if (late || (!PCI_POSSIBLE_ERROR(*status) && *status & done))
+			break;
 		msleep(POLL_MS);
 	}
+	pci_write_config_word(pdev, cxl->dvsec + DVSEC_CONTROL2, control2);
+	return !PCI_POSSIBLE_ERROR(*status) && *status & done ? 0 : -ETIMEDOUT;
 }
 
 /*
@@ -173,6 +175,20 @@ int cxl_dvsec_reset(struct cxl_vfio *cxl, bool *cleared)
 	return 0;
 }
 
+static void set_status2(struct cxl_vfio *cxl, u16 clear, u16 set)
+{
+	mutex_lock(&cxl->dvsec_lock);
+	put16(cxl, DVSEC_STATUS2, clear, set);
+	mutex_unlock(&cxl->dvsec_lock);
+}
+
+/* What a reset leaves are no caches that were invalidated on request */
+void cxl_dvsec_reset_done(struct cxl_vfio *cxl)
+{
+	set_status2(cxl, DVSEC_CACHE_INVALID, 0);
+}
+
+/* core.memory_lock comes before dvsec_lock */
 static void reset_by_guest(struct cxl_vfio *cxl)
 {
 	bool failed;
@@ -182,7 +198,7 @@ static void reset_by_guest(struct cxl_vfio *cxl)
 	cxl_memory_reset_end(cxl);
 	failed = cxl_memory_reset_failed(cxl);
 	up_write(&cxl->core.memory_lock);
-	put16(cxl, DVSEC_STATUS2, 0, failed ? DVSEC_RESET_ERROR : DVSEC_RESET_DONE);
+	set_status2(cxl, 0, failed ? DVSEC_RESET_ERROR : DVSEC_RESET_DONE);
 }
 
 static void writeback_by_guest(struct cxl_vfio *cxl)
@@ -194,7 +210,7 @@ static void writeback_by_guest(struct cxl_vfio *cxl)
 		pci_err(cxl->core.pdev, "cache write-back does not end\n");
 		return;
 	}
-	put16(cxl, DVSEC_STATUS2, 0, DVSEC_CACHE_INVALID);
+	set_status2(cxl, 0, DVSEC_CACHE_INVALID);
 }
 
 /* @count bytes at @at of the DVSEC, all of them inside it */
@@ -215,14 +231,14 @@ ssize_t cxl_dvsec_write(struct cxl_vfio *cxl, const char __user *buf, size_t cou
 	}
 	control2 = get16(cxl, DVSEC_CONTROL2);
 	put16(cxl, DVSEC_CONTROL2, DVSEC_INIT_WBI | DVSEC_INIT_RESET, 0);
-	if (control2 & DVSEC_INIT_WBI) {
+	if (control2 & DVSEC_INIT_WBI)
 		put16(cxl, DVSEC_STATUS2, DVSEC_CACHE_INVALID, 0);
-		writeback_by_guest(cxl);
-	}
-	if (control2 & DVSEC_INIT_RESET) {
+	if (control2 & DVSEC_INIT_RESET)
 		put16(cxl, DVSEC_STATUS2, DVSEC_RESET_DONE | DVSEC_RESET_ERROR, 0);
-		reset_by_guest(cxl);
-	}
 	mutex_unlock(&cxl->dvsec_lock);
+	if (control2 & DVSEC_INIT_WBI)
+		writeback_by_guest(cxl);
+	if (control2 & DVSEC_INIT_RESET)
+		reset_by_guest(cxl);
 	return count;
 }

@@ -75,6 +75,7 @@ static int reset(struct cxl_vfio *cxl)
 	if (!cleared)
 		memset(cxl->mem, 0, cxl->range.size);
 	cxl_decoders_snapshot(cxl);
+	cxl_dvsec_reset_done(cxl);
 	return 0;
 }
 

@@ -19,7 +19,7 @@ fails() { ! "$@"; }
 # ---- an inner QEMU with the function, without a guest: virt, registers written by qtest ----
 bus=52 bar=0x10000000 bar_size=0x10000000 window=0x10000000000 ram=0x40000000
 
-# vm_start [QEMU-OPTION]...: leaves its process id in $pid, what it says in qemu.log.
+# vm_start [QEMU-OPTION]...: with $DEVICE, by default the function through vfio-pci; leaves its process id in $pid, what it says in qemu.log.
 vm_start() {
     rm -f qtest.* qmp.*
     mkfifo qtest.in qtest.out qmp.in qmp.out
@@ -29,7 +29,7 @@ vm_start() {
         -chardev pipe,id=qmp,path=qmp -mon qmp,mode=control \
         -device "pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=$bus,hdm_for_passthrough=on" \
         -device cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=2 \
-        -device "vfio-pci,id=dev0,host=$BDF,bus=rp0" \
+        -device "${DEVICE:-vfio-pci,id=dev0,host=$BDF,bus=rp0}" \
         -trace 'vfio_cxl*' -trace enable=-vfio_cxl_regs_* "$@" >qemu.log 2>&1 &
     pid=$!
     # Neither end may wait for a QEMU that is not there (any more): open for both directions.
