@@ -49,6 +49,7 @@ check: all ## run all tests; STEPS="name ..." runs some of them
 check-nested: all ## vfio-pci with a real kernel's VFIO: a Linux host inside a VM
 	@scripts/build-qemu tests
 	@scripts/check nested-live nested-shadow
+	@scripts/conformance-table
 
 .PHONY: check-nested-boot
 check-nested-boot: all ## and a Linux guest of that host's, to its verdict (minutes)

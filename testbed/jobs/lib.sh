@@ -106,3 +106,18 @@ model() {
     echo "$*" >&7
     read -r -t 10 _said <&7 && echo "$_said"
 }
+
+# qtests ARCH PATTERN...: QEMU's test program for CXL devices with vfio-pci in
+# vfio-user-pci's place, those of its cases whose names below /ARCH/vfio-cxl/ begin with
+# a PATTERN; all without one.
+qtests_failed=0
+qtests() {
+    _arch=$1
+    shift
+    for _pattern; do
+        set -- "$@" -p "/$_arch/vfio-cxl/$_pattern"
+        shift
+    done
+    VFIO_CXL_HOST="$BDF" VFIO_CXL_HOST_BASE="$HPA" VFIO_CXL_CONTROL="$MODEL" CXL_TYPE2_CONTRACT="$CONTRACT" \
+        QTEST_QEMU_BINARY="/bin/qemu-system-$_arch" vfio-cxl-test --tap -k "$@" || qtests_failed=1
+}

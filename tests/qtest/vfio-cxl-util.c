@@ -1,5 +1,5 @@
 /*
- * CXL Type-2 devices over vfio-user: what the tests share
+ * CXL Type-2 devices over vfio-user and vfio: what the tests share
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -54,6 +54,11 @@ static char *model_path(void)
     return getenv("CXL_TYPE2_MODEL");
 }
 
+const char *host_function(void)
+{
+    return getenv("VFIO_CXL_HOST");
+}
+
 char *model_ask(Model *m, const char *fmt, ...)
 {
     g_autofree char *command = NULL;
@@ -76,16 +81,30 @@ char *model_ask(Model *m, const char *fmt, ...)
     return line;
 }
 
-static void model_connect(Model *m)
+/* Seen from inside a machine it can be a port that leads to the socket */
+static int open_control(const char *path)
 {
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    struct stat st;
+    int fd;
 
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    if (S_ISCHR(st.st_mode)) {
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        g_assert_cmpint(fd, >=, 0);
+        return fd;
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
     g_assert_cmpint(fd, >=, 0);
-    g_assert_cmpuint(strlen(m->control), <, sizeof(addr.sun_path));
-    pstrcpy(addr.sun_path, sizeof(addr.sun_path), m->control);
+    g_assert_cmpuint(strlen(path), <, sizeof(addr.sun_path));
+    pstrcpy(addr.sun_path, sizeof(addr.sun_path), path);
     g_assert_cmpint(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), ==, 0);
-    m->talk = fdopen(fd, "r+");
+    return fd;
+}
+
+static void model_connect(Model *m)
+{
+    m->talk = fdopen(open_control(m->control), "r+");
     g_assert_nonnull(m->talk);
 }
 
@@ -105,19 +124,49 @@ bool shadow(void)
     return g_str_equal(contract(), "shadow");
 }
 
+uint64_t host_base(void)
+{
+    const char *text = getenv("VFIO_CXL_HOST_BASE");
+    uint64_t base = 0;
+
+    if (!host_function()) {
+        return HOST_BASE;
+    }
+    if (text) {
+        g_assert_cmpint(qemu_strtou64(text, NULL, 0, &base), ==, 0);
+    }
+    return base;
+}
+
+static Model *host_start(const char *options)
+{
+    Model *m = g_new0(Model, 1);
+
+    g_assert_cmpstr(options, ==, DEFAULT_MODEL);
+    m->name = g_strdup(host_function());
+    m->control = g_strdup(getenv("VFIO_CXL_CONTROL"));
+    model_connect(m);
+    return m;
+}
+
 Model *model_start(const char *options)
 {
     g_autofree char *command = NULL;
     g_auto(GStrv) argv = NULL;
-    Model *m = g_new0(Model, 1);
     GError *err = NULL;
+    Model *m;
     char byte;
     int out;
 
+    if (host_function()) {
+        return host_start(options);
+    }
+    m = g_new0(Model, 1);
     m->dir = g_dir_make_tmp("vfio-cxl-test-XXXXXX", &err);
     g_assert_no_error(err);
     m->socket = g_build_filename(m->dir, "vfio-user", NULL);
     m->control = g_build_filename(m->dir, "control", NULL);
+    m->name = g_strdup_printf("vfio-user:%s", m->socket);
     command = g_strdup_printf("'%s' --socket %s --control %s --contract %s "
                               "--host-base 0x%" PRIx64 " %s", model_path(),
                               m->socket, m->control, contract(), HOST_BASE,
@@ -158,13 +207,16 @@ void model_stop(Model *m)
         g_assert_cmpint(WEXITSTATUS(status), ==, 0);
     }
     fclose(m->talk);
-    /* Left there by a model that was killed */
-    unlink(m->socket);
-    unlink(m->control);
-    g_assert_cmpint(rmdir(m->dir), ==, 0);
+    if (m->dir) {
+        /* Left there by a model that was killed */
+        unlink(m->socket);
+        unlink(m->control);
+        g_assert_cmpint(rmdir(m->dir), ==, 0);
+    }
     g_free(m->dir);
     g_free(m->socket);
     g_free(m->control);
+    g_free(m->name);
     g_free(m);
 }
 
@@ -197,17 +249,49 @@ int64_t model_state(Model *m, const char *group, const char *name)
     return value;
 }
 
+int64_t model_resets(Model *m, const char *kind)
+{
+    return model_state(m, "resets", host_function() ? "total" : kind);
+}
+
+/* The host's function is in use as long as its group cannot be opened */
+static bool host_in_use(void)
+{
+    g_autofree char *link = g_strdup_printf("/sys/bus/pci/devices/%s/"
+                                            "iommu_group", host_function());
+    g_autofree char *group = g_file_read_link(link, NULL);
+    g_autofree char *number = NULL;
+    g_autofree char *path = NULL;
+    int fd;
+
+    g_assert_nonnull(group);
+    number = g_path_get_basename(group);
+    path = g_build_filename("/dev/vfio", number, NULL);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) {
+        g_assert_cmpint(errno, ==, EBUSY);
+        return true;
+    }
+    close(fd);
+    return false;
+}
+
+static bool model_in_use(Model *m)
+{
+    return host_function() ? host_in_use() : model_state(m, NULL, "dma_maps");
+}
+
 void assert_model_let_go(Model *m)
 {
     unsigned i;
 
-    for (i = 0; i < 100 && model_state(m, NULL, "dma_maps"); i++) {
+    for (i = 0; i < 100 && model_in_use(m); i++) {
         g_usleep(50000);
     }
-    g_assert_cmpint(model_state(m, NULL, "dma_maps"), ==, 0);
+    g_assert_false(model_in_use(m));
 }
 
-unsigned model_region_accesses(Model *m, int region)
+static unsigned model_region_accesses(Model *m, int region)
 {
     g_autofree char *answer = model_ask(m, "log");
     QList *log = qobject_to(QList, qobject_from_json(answer, &error_abort));
@@ -227,6 +311,22 @@ unsigned model_region_accesses(Model *m, int region)
     return n;
 }
 
+void assert_region_accesses(Model *m, int region, unsigned wanted)
+{
+    if (host_function()) {
+        g_test_message("accesses of region %d are not counted", region);
+        return;
+    }
+    g_assert_cmpuint(model_region_accesses(m, region), ==, wanted);
+}
+
+void forget_accesses(Model *m)
+{
+    if (!host_function()) {
+        model_region_accesses(m, 0);
+    }
+}
+
 char *common_args(const char *args)
 {
     return g_strdup_printf("%s -nodefaults -m 128M "
@@ -236,6 +336,11 @@ char *common_args(const char *args)
 
 char *device_json(Model *m, const char *members)
 {
+    if (host_function()) {
+        return g_strdup_printf("{'driver': 'vfio-pci', 'id': 'dev0', "
+                               "'host': '%s'%s%s}", m->name,
+                               *members ? ", " : "", members);
+    }
     return g_strdup_printf("{'driver': 'vfio-user-pci', 'id': 'dev0', "
                            "'socket': {'type': 'unix', 'path': '%s'}%s%s}",
                            m->socket, *members ? ", " : "", members);
@@ -710,8 +815,33 @@ void capture_end(Capture *c)
 
 static void test_skipped(void)
 {
-    g_test_skip("CXL_TYPE2_MODEL is not set: the path of the CXL Type-2 device "
-                "model, see docs/testing.md");
+    g_test_skip("neither CXL_TYPE2_MODEL is set, the path of the CXL Type-2 "
+                "device model, nor VFIO_CXL_HOST, see docs/testing.md");
+}
+
+/* @opaque: what the host's function is not, or cannot do */
+static void test_not_on_host(const void *opaque)
+{
+    g_test_skip(opaque);
+}
+
+void add_model_test(const char *path, void (*func)(void), const char *why)
+{
+    if (host_function()) {
+        qtest_add_data_func(path, why, test_not_on_host);
+    } else {
+        qtest_add_func(path, func);
+    }
+}
+
+void add_case(const char *path, const void *data, void (*func)(const void *),
+              const char *why)
+{
+    if (host_function() && why) {
+        qtest_add_data_func(path, why, test_not_on_host);
+    } else {
+        qtest_add_data_func(path, data, func);
+    }
 }
 
 static void make_bios(void)
@@ -737,7 +867,13 @@ int vfio_cxl_test_main(int argc, char **argv, void (*add)(void))
             board = &boards[i];
         }
     }
-    if (!board || !model_path()) {
+    if (host_function() && !getenv("VFIO_CXL_CONTROL")) {
+        g_printerr("VFIO_CXL_HOST is set, VFIO_CXL_CONTROL is not: the control "
+                   "socket of the model that is this host's function, or the "
+                   "port that leads to it\n");
+        return 1;
+    }
+    if (!board || (!model_path() && !host_function())) {
         qtest_add_func("/vfio-cxl/skipped", test_skipped);
         return g_test_run();
     }

@@ -1,10 +1,15 @@
 /*
- * CXL Type-2 devices over vfio-user: what the tests share
+ * CXL Type-2 devices over vfio-user and vfio: what the tests share
  *
  * QEMU is run against a device model that shows over a socket what the kernel
  * would show of a device.  There is no guest: the test configures the PCI
  * hierarchy and is the one that reads and writes.  The model has a second
  * socket through which its memory and its state can be looked at.
+ *
+ * Where VFIO_CXL_HOST is the address of a PCI function of this machine, it is
+ * vfio-pci with that function instead.  The machine then is one whose hardware
+ * is such a model, and VFIO_CXL_CONTROL names the way to the model's second
+ * socket.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -56,13 +61,14 @@
 #define DVSEC_DEVICE    0
 #define DVSEC_LOCATOR   8
 
-/* A running model and its two sockets */
+/* A running model and its two sockets, or the host's function */
 typedef struct Model {
     GPid pid;
     char *dir;
     char *socket;
     char *control;
     FILE *talk;
+    char *name;                 /* of the device in what QEMU says */
 } Model;
 
 /* The machine that the tests run on, by architecture */
@@ -119,8 +125,21 @@ const char *contract(void);
 bool shadow(void);
 
 /*
+ * The host's function that the cases run with, by vfio-pci; NULL: a model of
+ * their own, by vfio-user-pci
+ */
+const char *host_function(void);
+
+/*
+ * Where the host has the device's memory, which a guest must not learn; 0: of
+ * the host's function the environment variable VFIO_CXL_HOST_BASE does not say
+ */
+uint64_t host_base(void);
+
+/*
  * Start a model with command line @options beside the sockets, the contract and
- * the host's base address; returns when it listens
+ * the host's base address; returns when it listens.  The host's function is as
+ * it is: only cases with DEFAULT_MODEL can be run with it.
  */
 Model *model_start(const char *options);
 
@@ -140,11 +159,22 @@ uint64_t model_peek(Model *m, uint64_t offset);
  */
 int64_t model_state(Model *m, const char *group, const char *name);
 
-/* QEMU lets go of everything; the model may see it some moments later */
+/*
+ * Resets of @kind so far: "device", "function" or "cxl".  What a host's kernel
+ * makes of them is its own matter: there it is resets of any kind.
+ */
+int64_t model_resets(Model *m, const char *kind);
+
+/* QEMU lets go of everything; it may be seen some moments later */
 void assert_model_let_go(Model *m);
 
-/* Messages that QEMU sent since the last call and that name region @region */
-unsigned model_region_accesses(Model *m, int region);
+/*
+ * Messages that QEMU sent since the last call of either and that name region
+ * @region are @wanted.  Not known of the host's function: there QEMU asks the
+ * kernel, and the model has no part in it.
+ */
+void assert_region_accesses(Model *m, int region, unsigned wanted);
+void forget_accesses(Model *m);
 
 /* Arguments that every run of QEMU has, followed by @args; to be freed */
 char *common_args(const char *args);
@@ -293,9 +323,17 @@ void capture_wait(Capture *c, const char *wanted);
 void capture_end(Capture *c);
 
 /*
+ * Register a case that needs a model of its own, because of @why, and one that
+ * does where @why is not NULL
+ */
+void add_model_test(const char *path, void (*func)(void), const char *why);
+void add_case(const char *path, const void *data, void (*func)(const void *),
+              const char *why);
+
+/*
  * The main program of a test: calls @add, which registers the cases, and runs
- * them.  Where the environment variable CXL_TYPE2_MODEL does not name the model
- * they are skipped.  Returns the exit status.
+ * them.  Where neither VFIO_CXL_HOST is set nor the environment variable
+ * CXL_TYPE2_MODEL names the model they are skipped.  Returns the exit status.
  */
 int vfio_cxl_test_main(int argc, char **argv, void (*add)(void));
 
