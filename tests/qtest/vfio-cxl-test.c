@@ -1689,7 +1689,7 @@ static void add_refusals(void)
         if (refusals[i].only && !g_str_equal(refusals[i].only, contract())) {
             continue;
         }
-                add_case(cold, &refusals[i], test_refuse_cold, why);
+        add_case(cold, &refusals[i], test_refuse_cold, why);
         if (!refusals[i].cold_only) {
             add_case(hot, &refusals[i], test_refuse_hot, why);
         }
