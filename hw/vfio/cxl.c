@@ -395,7 +395,7 @@ static void vfio_cxl_reopen(void *opaque)
         timer_mod(cxl->reopen, now + cxl->reopen_ms);
         return;
     }
-    /* A reset of the host's took the guest's addresses, if the kernel had any */
+    /* A reset of the host took the guest's addresses, if the kernel had any */
     vfio_cxl_tell_again(cxl);
     vfio_cxl_set_open(cxl, true);
     cxl->reopened = now;

@@ -254,6 +254,7 @@ static void test_guest(void)
     maps = l->maps;
     qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
     for (i = 0; i < 20; i++) {
+        bridge_program(vm, 0, base, SIZE, CTRL_COMMIT);
         hdm_program(vm, base, SIZE, CTRL_COMMIT);
         assert_window_mapped(vm, m, base, SIZE, true);
         ledger_assert(l, vm, base, true);
