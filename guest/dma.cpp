@@ -155,13 +155,11 @@ Moved move(Engine &engine, std::uint64_t *ram, std::uint64_t size, std::span<std
     return moved;
 }
 
-enum KernelLog { log_read_all = 3, log_console_off = 6, log_console_on = 7 };
+enum KernelLog { log_console_off = 6, log_console_on = 7 };
 
 // The last line of the kernel's log with all of `parts` in it
 std::string kernel_said(const std::vector<std::string> &parts) {
-    std::string log(256 * 1024, '\0');
-    const int length = ::klogctl(log_read_all, log.data(), static_cast<int>(log.size()));
-    log.resize(static_cast<std::size_t>(std::max(length, 0)));
+    const std::string log = kernel_log();
     for (std::size_t end = log.size(); end > 0;) {
         const std::size_t begin = log.rfind('\n', end - 1) + 1;
         const std::string line = log.substr(begin, end - begin);

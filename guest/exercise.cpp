@@ -4,6 +4,7 @@
 // its memory through /dev/cxl_type2, and says on the console what came of it:
 // TAP for people and test runners, `CXL2: key=value` lines for harnesses.
 
+#include "bars.h"
 #include "dma.h"
 #include "tools.h"
 
@@ -50,6 +51,7 @@ struct Options {
     std::uint64_t devices = 1;     // cxl2.devices=N: so many must be there
     std::uint64_t points = 4096;   // cxl2.points=N: at most so many 2 MiB pieces
     std::uint64_t dma = 0;         // cxl2.dma=SIZE: so much by DMA, each way
+    bool bars = true;              // cxl2.bars=0: Linux may move BARs
     bool dma_fault = false;        // cxl2.dma_fault=1: DMA where nothing is mapped
 };
 
@@ -74,6 +76,7 @@ Options parse_options(const std::string &cmdline) {
         if (key == "cxl2.host") options.host = value != "0";
         if (key == "cxl2.locked") options.locked = value != "0";
         if (key == "cxl2.devices") options.devices = std::strtoull(value.c_str(), nullptr, 0);
+        if (key == "cxl2.bars") options.bars = value != "0";
         if (key == "cxl2.dma") options.dma = parse_size(value);
         if (key == "cxl2.dma_fault") options.dma_fault = value != "0";
         if (key == "cxl2.points")
@@ -460,6 +463,9 @@ int main(int argc, char **argv) {
     std::vector<Device> devices;
     for (const auto &path : entries(driver_dir, "0")) devices.emplace_back().pci = resolve(path);
     tell_topology();
+    // Bound or not: processing accelerators
+    for (const auto &path : entries("/sys/bus/pci/devices", "0"))
+        if (read_number(path / "class") == 0x120000) tell_bars(tap, path, options.bars);
     tap.check(devices.size() == options.devices,
               text("the driver has bound %zu of %" PRIu64 " devices", devices.size(), options.devices));
 

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <sys/klog.h>
 #include <unistd.h>
 #include <vector>
 
@@ -69,6 +70,15 @@ inline std::vector<fs::path> entries(const fs::path &dir, std::string_view prefi
 inline fs::path resolve(const fs::path &path) {
     std::error_code error;
     return fs::canonical(path, error);
+}
+
+// The kernel's log, whole
+inline std::string kernel_log() {
+    constexpr int read_all = 3, size_of_buffer = 10;
+    std::string log(static_cast<std::size_t>(std::max(::klogctl(size_of_buffer, nullptr, 0), 0)), '\0');
+    const int length = ::klogctl(read_all, log.data(), static_cast<int>(log.size()));
+    log.resize(static_cast<std::size_t>(std::max(length, 0)));
+    return log;
 }
 
 // A number with K, M, G or T behind it.

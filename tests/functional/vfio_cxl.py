@@ -11,6 +11,8 @@ The environment names them:
   CXL_TYPE2_GUEST     a folder with arm64/ and amd64/, each with a kernel and
                       initramfs.cpio.gz
   CXL_TYPE2_FIRMWARE  a folder with QEMU_EFI.fd, bios-256k.bin and option ROMs
+  CXL_TYPE2_UNPATCHED_QEMU
+                      an unpatched QEMU for the same target, to compare with
 '''
 
 import json
@@ -336,6 +338,31 @@ class VfioCxlTest(QemuSystemTest):
         self.check_dma(boot, 32 * MIB)
         self.check_faults(boot, reported)
         return boot
+
+    def do_test_bars(self, patched):
+        '''
+        Three root ports, and more than one way to arrange what is below them:
+        with the _DSM of the host bridge Linux keeps the firmware's, without it
+        Linux has its own. No CXL.mem: with several ports there is none.
+        '''
+        options = ['-device', 'cxl-rp,id=rp1,bus=cxl.0,chassis=0,slot=3,port=1',
+                   '-device', 'cxl-rp,id=rp2,bus=cxl.0,chassis=0,slot=4,port=2',
+                   '-device', 'pci-testdev,bus=rp1,membar=64M,membar-backed=off']
+        if patched:
+            options += ['-global', 'vfio-user-pci.x-cxl-decoders=off']
+        else:
+            self.qemu_bin = os.environ.get('CXL_TYPE2_UNPATCHED_QEMU')
+            if not self.qemu_bin:
+                self.skipTest('CXL_TYPE2_UNPATCHED_QEMU is not set')
+        self.start(options=options)
+        m = self.wait_for(r'bars_kept=(\d+) bars_moved=(\d+)', self.boot_limit)
+        self.log.info('%s of %d BARs and windows moved', m[2],
+                      int(m[1]) + int(m[2]))
+        self.assertGreater(int(m[1]), 0)
+        if patched:
+            self.assertEqual(m[2], '0')
+        else:
+            self.assertGreater(int(m[2]), 0)
 
     def do_test_large(self, size):
         self.start(hdm=size)

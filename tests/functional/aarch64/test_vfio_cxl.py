@@ -27,6 +27,12 @@ class Aarch64VfioCxl(VfioCxlTest):
         self.do_test_iommu(r'^smmu3\.', contract='shadow',
                            machine=('gic-version=3', 'iommu=smmuv3'))
 
+    def test_bars_stay(self):
+        self.do_test_bars(patched=True)
+
+    def test_bars_move_unpatched(self):
+        self.do_test_bars(patched=False)
+
     def test_large(self):
         self.do_test_large('64G')
 
