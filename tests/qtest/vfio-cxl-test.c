@@ -175,8 +175,10 @@ static void test_view(void)
     unsigned i;
 
     g_assert_nonnull(out);
+    pci_setup(vm, 0);
+    g_assert_cmphex(dev_read(vm, 0, 0), ==, DEVICE_ID << 16 | VENDOR_ID);
     view(out, vm, "config, not enabled", dev_at(vm, 0, 0), 4096);
-    pci_enable(vm, 0);
+    dev_set_command(vm, 0, COMMAND_MEMORY | COMMAND_MASTER);
     view(out, vm, "config", dev_at(vm, 0, 0), 4096);
     view(out, vm, "component registers", bar_at(0, COMPONENT), 64 * KiB);
     view(out, vm, "empty window", base, 4096);
