@@ -16,8 +16,8 @@ constexpr std::uint32_t GpfOffset = 0x180;
 constexpr std::uint32_t GpfLength = 0x10;
 
 constexpr std::uint32_t HighBits = 0xf0000000;
-// CXL.io, CXL.mem, memory initialised by hardware, one range, CXL reset within 100 ms that can clear
-// memory, viral.
+// CXL.io, CXL.mem, memory initialised by hardware, one range, CXL reset within 100 ms that can
+// clear memory, viral.
 constexpr std::uint16_t CapabilityBits = 0x499e;
 constexpr std::uint16_t ControlIoEnable = 1U << 1;
 constexpr std::uint16_t ControlMemEnable = 1U << 2;
@@ -33,8 +33,8 @@ std::vector<Register> device_rows(const DvsecSetup &setup) {
     const std::uint64_t base = setup.committed ? setup.host_base : 0;
     const std::uint64_t size = setup.memory_size;
     return {
-        {"cxl_capability", dvsec::Capability, 2,
-         CapabilityBits | unsigned{cache} | writeback, 0, 0, "CXL r3.1 8.1.3.1"},
+        {"cxl_capability", dvsec::Capability, 2, CapabilityBits | unsigned{cache} | writeback, 0, 0,
+         "CXL r3.1 8.1.3.1"},
         {"cxl_control", dvsec::Control, 2, control, dvsec::ControlWritable, 0, "CXL r3.1 8.1.3.2"},
         {"cxl_status", dvsec::Status, 2, 0, 0, 0, "CXL r3.1 8.1.3.3"},
         {"cxl_control2", dvsec::Control2, 2, 0, 0x001f, 0, "CXL r3.1 8.1.3.4"},
@@ -116,8 +116,7 @@ Doorbells take_doorbells(pci::ConfigSpace &config) {
 }
 
 bool cache_is_invalid(const pci::ConfigSpace &config) {
-    const auto status =
-        config.registers().get<std::uint16_t>(DeviceDvsecOffset + dvsec::Status2);
+    const auto status = config.registers().get<std::uint16_t>(DeviceDvsecOffset + dvsec::Status2);
     return (status & dvsec::CacheInvalid) != 0;
 }
 
