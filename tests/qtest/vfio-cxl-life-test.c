@@ -530,10 +530,14 @@ static void test_not_ready(void)
     unsigned i, round;
 
     pci_enable(vm, 0);
-    for (round = 0; round < 2; round++) {
+    for (round = 0; round < 3; round++) {
         assert_window_mapped(vm, m, base, UNIT, true);
         g_free(model_ask(m, "busy 1"));
-        if (round) {
+        if (round == 2) {
+            uint8_t af = find_cap(vm, 0, CAP_AF);
+
+            qtest_writeb(vm->qts, dev_at(vm, 0, af + 4), 1);
+        } else if (round == 1) {
             uint8_t express = find_cap(vm, 0, CAP_EXPRESS);
             uint16_t value = dev_read(vm, 0, express + 8);
 
