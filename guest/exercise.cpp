@@ -51,7 +51,7 @@ struct Options {
     std::uint64_t devices = 1;     // cxl2.devices=N: so many must be there
     std::uint64_t points = 4096;   // cxl2.points=N: at most so many 2 MiB pieces
     std::uint64_t dma = 0;         // cxl2.dma=SIZE: so much by DMA, each way
-    bool bars = true;              // cxl2.bars=0: Linux may move BARs
+    bool bars = false;             // cxl2.bars=1: no BAR may be moved
     bool dma_fault = false;        // cxl2.dma_fault=1: DMA where nothing is mapped
 };
 

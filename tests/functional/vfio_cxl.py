@@ -318,7 +318,7 @@ class VfioCxlTest(QemuSystemTest):
                     'cxl2.locked=0 cxl2.host=0')
 
     def do_test_boot(self):
-        self.start(append='cxl2.dma=64M cxl2.dma_fault=1')
+        self.start(append='cxl2.bars=1 cxl2.dma=64M cxl2.dma_fault=1')
         boot = self.boot()
         self.check_boot(boot)
         self.assertEqual(boot.facts['iommu'], 'none')
