@@ -151,47 +151,6 @@ static void test_no_host_address(void)
     model_stop(m);
 }
 
-/* What a guest sees, for a comparison of one way to the device with another */
-
-static void view(FILE *out, Vm *vm, const char *what, uint64_t addr,
-                 unsigned size)
-{
-    g_autofree uint8_t *bytes = g_malloc(size);
-    unsigned i;
-
-    qtest_memread(vm->qts, addr, bytes, size);
-    for (i = 0; i < size; i += 4) {
-        g_assert_cmpint(fprintf(out, "%s 0x%05x: %08x\n", what, i,
-                                ldl_le_p(bytes + i)), >, 0);
-    }
-}
-
-static void test_view(void)
-{
-    Model *m = model_start(DEFAULT_MODEL);
-    Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
-    uint64_t base = window_base(vm, 0);
-    FILE *out = fopen(getenv("VFIO_CXL_VIEW"), "w");
-    unsigned i;
-
-    g_assert_nonnull(out);
-    pci_setup(vm, 0);
-    g_assert_cmphex(dev_read(vm, 0, 0), ==, DEVICE_ID << 16 | VENDOR_ID);
-    view(out, vm, "config, not enabled", dev_at(vm, 0, 0), 4096);
-    dev_set_command(vm, 0, COMMAND_MEMORY | COMMAND_MASTER);
-    view(out, vm, "config", dev_at(vm, 0, 0), 4096);
-    view(out, vm, "component registers", bar_at(0, COMPONENT), 64 * KiB);
-    view(out, vm, "empty window", base, 4096);
-    for (i = 0; i < 4096; i += 4) {
-        qtest_writel(vm->qts, base + i, i * 0x01010101 + 1);
-    }
-    view(out, vm, "window", base, 8192);
-    view(out, vm, "end of window", base + 256 * MiB - 4096, 4096);
-    g_assert_cmpint(fclose(out), ==, 0);
-    vm_stop(vm);
-    model_stop(m);
-}
-
 /* Overlay */
 
 static void make_image(Vm *vm, uint8_t *image, uint64_t base, uint64_t size)
@@ -1715,9 +1674,6 @@ static void add_tests(void)
     } else {
         OWN("no-host-address", test_no_host_address,
             "VFIO_CXL_HOST_BASE does not say where the host has the memory");
-    }
-    if (getenv("VFIO_CXL_VIEW")) {
-        TEST("view", test_view);
     }
     TEST("overlay/reads", test_overlay_reads);
     TEST("overlay/writes", test_overlay_writes);
