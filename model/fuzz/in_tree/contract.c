@@ -189,7 +189,12 @@ static void check(Kernel *k, const VFIOCXLLayout *l)
         g_assert(d->size && (d->size | d->skip) % VFIO_CXL_HDM_UNIT == 0);
         dpa += d->skip + d->size;
     }
-    g_assert(dpa <= l->mem_size);
+    /* Only the live region may begin behind what decoder 0 skips */
+    g_assert(!l->mem_dpa || (l->contract == VFIO_CXL_CONTRACT_LIVE &&
+                             l->committed &&
+                             l->mem_dpa == l->decoders[0].skip));
+    g_assert(l->mem_dpa <= UINT64_MAX - l->mem_size);
+    g_assert(dpa <= l->mem_dpa + l->mem_size);
 }
 
 static void use(Kernel *k, const VFIOCXLLayout *l)
