@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "bars.h"
 
+#include <algorithm>
 #include <array>
 #include <cinttypes>
 #include <map>
@@ -67,13 +68,15 @@ void tell_bars(Tap &tap, const fs::path &pci, bool must_stay) {
                 first.emplace(found->device + " " + found->what, *found);
         }
     unsigned kept = 0, moved = 0;
+    std::uint64_t largest = 0;
     for (const auto &[name, found] : first) {
         const bool stays = uses(fs::path("/sys/bus/pci/devices") / found.device, found.start, found.end);
         ++(stays ? kept : moved);
+        if (found.what.starts_with("BAR")) largest = std::max(largest, found.end - found.start + 1);
         say("# linux: " + name + text(": firmware put it at 0x%" PRIx64 "-0x%" PRIx64 ", %s", found.start, found.end,
                                       stays ? "where it is" : "Linux moved it"));
     }
-    say(text("CXL2: bars_kept=%u bars_moved=%u", kept, moved));
+    say(text("CXL2: bars_kept=%u bars_moved=%u bars_largest=%" PRIu64, kept, moved, largest));
     if (must_stay)
         tap.check(kept > 0 && moved == 0, bridge.filename().string() +
                                               text(": %u BARs and windows are where firmware put them, %u are not", kept, moved));

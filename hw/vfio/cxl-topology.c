@@ -11,11 +11,16 @@
 #include "qemu/osdep.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
+#include "hw/boards.h"
+#include "hw/core/cpu.h"
 #include "hw/cxl/cxl_host.h"
 #include "hw/pci/pci_bridge.h"
 #include "hw/pci/pci_bus.h"
 #include "hw/pci/pcie_port.h"
 #include "cxl-topology.h"
+
+/* A BAR of this size or more cannot be placed below 4 GiB */
+#define LARGE_BAR       (1 * GiB)
 
 /* What the user calls a device: its id, else its type */
 static const char *device_label(const PCIDevice *pdev)
@@ -204,6 +209,77 @@ static bool find_window(VFIOCXLTopology *topo, PCIDevice *bridge,
     return true;
 }
 
+/* Is there a PCI memory space above 4 GiB, and is BAR @n smaller?  virt's */
+static bool check_high_mmio(int n, uint64_t size, Error **errp)
+{
+    Object *machine = qdev_get_machine();
+    uint64_t room;
+
+    if (!object_property_find(machine, "highmem-mmio") ||
+        !object_property_find(machine, "highmem-mmio-size")) {
+        return true;
+    }
+    /* Off also where it was left out for want of address bits */
+    if (!object_property_get_bool(machine, "highmem-mmio", &error_abort)) {
+        error_setg(errp, "CXL: BAR %d of %"PRIu64" GiB has no place: the "
+                   "machine has no PCI memory space above 4 GiB, expected one; "
+                   "set -M virt,highmem-mmio=on and a CPU with more physical "
+                   "address bits", n, size / GiB);
+        return false;
+    }
+    room = object_property_get_uint(machine, "highmem-mmio-size",
+                                    &error_abort);
+    if (size >= room) {
+        error_setg(errp, "CXL: BAR %d of %"PRIu64" GiB does not fit the PCI "
+                   "memory space of %"PRIu64" GiB above 4 GiB, expected one "
+                   "that has more than that; set -M virt,highmem-mmio-size="
+                   "%"PRIu64"G", n, size / GiB, room / GiB, 2 * size / GiB);
+        return false;
+    }
+    return true;
+}
+
+/* Firmware puts BARs to the upper end of the address space: x86's */
+static bool check_phys_bits(int n, uint64_t size, const CXLFixedWindow *window,
+                            Error **errp)
+{
+    uint64_t end = window->base + window->size;
+    uint64_t bits;
+
+    if (!first_cpu || !object_property_find(OBJECT(first_cpu), "phys-bits")) {
+        return true;
+    }
+    bits = object_property_get_uint(OBJECT(first_cpu), "phys-bits",
+                                    &error_abort);
+    if (bits < 64 && (end >> bits || (1ULL << bits) - end < size)) {
+        error_setg(errp, "CXL: BAR %d of %"PRIu64" GiB does not fit between "
+                   "the end of window cxl-fmw.%d at 0x%"PRIx64" and that of "
+                   "the CPU's %"PRIu64" physical address bits; set -cpu with "
+                   "more of them (phys-bits=, host-phys-bits=on) and -global "
+                   "q35-pcihost.pci-hole64-size=%"PRIu64"G", n, size / GiB,
+                   window->index, end, bits, 2 * size / GiB);
+        return false;
+    }
+    return true;
+}
+
+/* QEMU places the windows, and firmware the BARs, where it finds room */
+static bool check_bars(const PCIDevice *pdev, const CXLFixedWindow *window,
+                       Error **errp)
+{
+    int n;
+
+    for (n = 0; n < PCI_ROM_SLOT; n++) {
+        uint64_t size = pdev->io_regions[n].size;
+
+        if (size >= LARGE_BAR && (!check_high_mmio(n, size, errp) ||
+                                  !check_phys_bits(n, size, window, errp))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool vfio_cxl_topology_find(PCIDevice *pdev, uint64_t size,
                             VFIOCXLTopology *topo, Error **errp)
 {
@@ -220,5 +296,6 @@ bool vfio_cxl_topology_find(PCIDevice *pdev, uint64_t size,
     topo->host = bridge->cxl_host_bridge;
     /* CXLHost.passthrough says the same, but only after the first reset */
     topo->passthrough = !bridge->hdm_for_passthrough;
-    return find_window(topo, topo->bridge, size, errp);
+    return find_window(topo, topo->bridge, size, errp) &&
+           check_bars(pdev, topo->window, errp);
 }

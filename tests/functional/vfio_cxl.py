@@ -140,14 +140,14 @@ class VfioCxlTest(QemuSystemTest):
         self._pending = b''
 
     def start(self, hdm='256M', window=None, append='', contract='live',
-              machine=(), options=(), plugged=True):
+              machine=(), options=(), plugged=True, bar='1M'):
         '''
         Starts a model and a machine whose only CXL device it is, or will be;
         more for -machine, and other options of QEMU's
         '''
         self.model = Model(self.paths['CXL_TYPE2_MODEL'],
                            self.socket_dir().name, '--hdm-size', hdm,
-                           '--contract', contract)
+                           '--contract', contract, '--bar-size', bar)
         self.addCleanup(self.model.kill)
         self.hdm_size = int(hdm[:-1]) * {'M': MIB, 'G': 1024 * MIB}[hdm[-1]]
         device = {'driver': 'vfio-user-pci', 'id': DEVICE_ID, 'bus': 'rp0',
@@ -364,9 +364,12 @@ class VfioCxlTest(QemuSystemTest):
         else:
             self.assertGreater(int(m[2]), 0)
 
-    def do_test_large(self, size):
-        self.start(hdm=size)
-        self.check_boot(self.boot())
+    def do_test_large(self, size, bar):
+        '''Much memory, and a BAR of so many GiB: it is where firmware put it.'''
+        self.start(hdm=size, bar=f'{bar}G', append='cxl2.bars=1')
+        boot = self.boot()
+        self.check_boot(boot)
+        self.assertEqual(boot.number('bars_largest'), bar * 1024 * MIB)
 
     def do_test_reboot(self):
         '''The second boot finds region and decoder, and cleared memory.'''

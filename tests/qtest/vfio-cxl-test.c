@@ -962,7 +962,7 @@ typedef struct Refusal {
     const char *device;         /* the device's options, NULL: below port 0 */
     const char *after;          /* what comes after it on the command line */
     const char *text;
-    const char *only;           /* generation of the contract, NULL: both */
+    const char *only;           /* generation or architecture, NULL: all */
     bool cold_only;             /* device_add cannot get there */
 } Refusal;
 
@@ -972,6 +972,32 @@ typedef struct Refusal {
 
 static const Refusal refusals[] = {
     {
+        .name = "bar-without-high-mmio",
+        .model = DEFAULT_MODEL " --bar-size 8G",
+        .args = "-M highmem-mmio=off " TOPOLOGY,
+        .text = "CXL: BAR 0 of 8 GiB has no place: the machine has no PCI "
+                "memory space above 4 GiB, expected one; set -M virt,"
+                "highmem-mmio=on and a CPU with more physical address bits",
+        .only = "aarch64",
+    }, {
+        .name = "bar-above-high-mmio",
+        .model = DEFAULT_MODEL " --bar-size 512G",
+        .args = TOPOLOGY,
+        .text = "CXL: BAR 0 of 512 GiB does not fit the PCI memory space of "
+                "512 GiB above 4 GiB, expected one that has more than that; "
+                "set -M virt,highmem-mmio-size=1024G",
+        .only = "aarch64",
+    }, {
+        .name = "bar-over-window",
+        .model = DEFAULT_MODEL " --bar-size 64G",
+        .args = WINDOW("cxl.0", "960G") BRIDGE_0 PORT(0),
+        .text = "CXL: BAR 0 of 64 GiB does not fit between the end of window "
+                "cxl-fmw.0 at 0xf110000000 and that of the CPU's 40 physical "
+                "address bits; set -cpu with more of them (phys-bits=, "
+                "host-phys-bits=on) and -global q35-pcihost.pci-hole64-size="
+                "128G",
+        .only = "x86_64",
+    }, {
         .name = "on-the-root-bus",
         .args = TOPOLOGY,
         .device = "'bus': 'pcie.0'",
@@ -1647,7 +1673,8 @@ static void add_refusals(void)
                                                refusals[i].name);
         const char *why = refusals[i].model ? ANOTHER_MODEL : NULL;
 
-        if (refusals[i].only && !g_str_equal(refusals[i].only, contract())) {
+        if (refusals[i].only && !g_str_equal(refusals[i].only, contract()) &&
+            !g_str_equal(refusals[i].only, board->arch)) {
             continue;
         }
         add_case(cold, &refusals[i], test_refuse_cold, why);

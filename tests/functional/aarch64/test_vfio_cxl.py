@@ -34,7 +34,10 @@ class Aarch64VfioCxl(VfioCxlTest):
         self.do_test_bars(patched=False)
 
     def test_large(self):
-        self.do_test_large('64G')
+        self.do_test_large('256G', bar=8)
+
+    def test_larger(self):
+        self.do_test_large('256G', bar=64)
 
     def test_reboot(self):
         self.do_test_reboot()

@@ -38,6 +38,12 @@ class X86VfioCxl(VfioCxlTest):
     def test_hotplug(self):
         self.do_test_hotplug()
 
+    def test_large(self):
+        self.do_test_large('256G', bar=8)
+
+    def test_larger(self):
+        self.do_test_large('256G', bar=64)
+
     def test_model_killed(self):
         self.do_test_model_killed()
 
