@@ -51,6 +51,11 @@ check-nested: all ## vfio-pci with a real kernel's VFIO: a Linux host inside a V
 	@scripts/check nested-live nested-shadow
 	@scripts/conformance-table
 
+.PHONY: check-nested-boot
+check-nested-boot: all ## and a Linux guest of that host's, to its verdict (minutes)
+	@scripts/build-qemu tests
+	@MEM=3G TIMEOUT=1800 scripts/nested $(or $(CONTRACT),live) boot
+
 .PHONY: nested-shell
 nested-shell: all ## a shell in that host (CONTRACT=live|shadow)
 	@scripts/build-qemu tests
