@@ -3,14 +3,9 @@
 # usage: conformance.sh MODEL CONFORMANCE CONTRACT
 # The model keeps the contract in several shapes; and for every item of the list there is a fault
 # that breaks the model in that respect and turns that item's test red.
-set -u
+. "$(dirname "$0")/tap.sh"
 
 model=$1 conformance=$2 contract=$3
-dir=$(mktemp -d) || exit 1
-pid=
-trap 'test -n "$pid" && kill "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
-failures=0
-number=0
 
 report() { # RESULT TEXT
     number=$((number + 1))

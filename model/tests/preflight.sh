@@ -2,25 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # usage: preflight.sh MODEL PREFLIGHT TREE
 # The program as a user starts it: exit status, what it prints, and libvirt's opinion.
-set -u
+. "$(dirname "$0")/tap.sh"
 
 model=$1 preflight=$2 tree=$3
-dir=$(mktemp -d) || exit 1
-pid=
-trap 'test -n "$pid" && kill "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
-failures=0
-number=0
-
-check() { # STATUS TEXT
-    number=$((number + 1))
-    if test "$1" -eq 0; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        sed 's/^/# /' "$dir/out" "$dir/err"
-        failures=$((failures + 1))
-    fi
-}
 
 # STATUS TEXT OPTION...: ends with that status, and says TEXT somewhere.
 ends() {

@@ -2,24 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # usage: process.sh MODEL CTL CONFORMANCE
 # The programs as a user starts them: what they print, when they end, what they leave behind.
-set -u
+. "$(dirname "$0")/tap.sh"
 
 model=$1 ctl=$2 conformance=$3
-dir=$(mktemp -d) || exit 1
-pid=
-trap 'test -n "$pid" && kill "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
-failures=0
-number=0
-
-check() { # STATUS TEXT
-    number=$((number + 1))
-    if test "$1" -eq 0; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        failures=$((failures + 1))
-    fi
-}
 
 start() { # OPTION...
     : >"$dir/out" # the background job empties it later than we look

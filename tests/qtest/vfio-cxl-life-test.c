@@ -698,17 +698,13 @@ static Usage get_usage(Vm *vm, const char *when)
     return u;
 }
 
-/*
- * @more KiB are what the allocator may keep for itself, and what waits to be
- * freed where other programs keep the machine busy: less than one view of the
- * memory map, some 20 KiB, for each of the cycles.
- */
-static void assert_flat(const Usage *before, const Usage *after, size_t more)
+/* One MiB is what the allocator may keep for itself */
+static void assert_flat(const Usage *before, const Usage *after)
 {
     g_assert_cmpuint(after->regions, ==, before->regions);
     g_assert_cmpuint(after->fds, ==, before->fds);
     g_assert_cmpuint(after->threads, <=, before->threads);
-    g_assert_cmpuint(after->rss, <=, before->rss + more);
+    g_assert_cmpuint(after->rss, <=, before->rss + 1024);
 }
 
 static void plug_and_unplug(Vm *vm, Model *m)
@@ -740,7 +736,7 @@ static void test_hundred_plugs(void)
         plug_and_unplug(vm, m);
     }
     after = get_usage(vm, "after 100 more");
-    assert_flat(&before, &after, 1024);
+    assert_flat(&before, &after);
     g_assert_cmpint(model_state(m, NULL, "opens"), ==, 120);
     assert_model_let_go(m);
     vm_stop(vm);
@@ -760,26 +756,11 @@ static void commit_and_uncommit(Vm *vm, unsigned i)
     }
 }
 
-static void test_thousand_commits(void)
+static void commit_often(Vm *vm, Model *m, uint64_t base, unsigned times)
 {
-    Model *m = model_start(DEFAULT_MODEL);
-    Vm *vm = vm_start_with(m, WINDOW("cxl.0", "1G") BRIDGE_0 PORT(0), GUEST);
-    uint64_t base = window_base(vm, 0);
-    g_autofree char *tree = NULL;
-    g_autofree char *now = NULL;
-    Usage before, after;
     unsigned i;
 
-    pci_enable(vm, 0);
-    bridge_program(vm, 0, base, 4 * UNIT, CTRL_COMMIT);
-    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
-    tree = qtest_hmp(vm->qts, "info mtree");
-    for (i = 0; i < 100; i++) {
-        hdm_program(vm, base + i % 4 * UNIT, UNIT, 0);
-        commit_and_uncommit(vm, i);
-    }
-    before = get_usage(vm, "after 100 commits");
-    for (i = 0; i < 1000; i++) {
+    for (i = 0; i < times; i++) {
         uint64_t at = base + i % 4 * UNIT;
 
         hdm_program(vm, at, UNIT, 0);
@@ -796,8 +777,35 @@ static void test_thousand_commits(void)
         }
         commit_and_uncommit(vm, i);
     }
-    after = get_usage(vm, "after 1000 more");
-    assert_flat(&before, &after, 16384);
+}
+
+static void test_thousand_commits(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, WINDOW("cxl.0", "1G") BRIDGE_0 PORT(0), GUEST);
+    uint64_t base = window_base(vm, 0);
+    g_autofree char *tree = NULL;
+    g_autofree char *now = NULL;
+    Usage before, after;
+    unsigned round = 0;
+
+    pci_enable(vm, 0);
+    bridge_program(vm, 0, base, 4 * UNIT, CTRL_COMMIT);
+    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
+    tree = qtest_hmp(vm->qts, "info mtree");
+    commit_often(vm, m, base, 100);
+    after = get_usage(vm, "after 100 commits");
+    /*
+     * What waits to be freed is more on a busy machine, and the heap keeps its
+     * greatest size. That happens once or twice; what is lost by each commit,
+     * were it a KiB, is lost in every round.
+     */
+    do {
+        before = after;
+        commit_often(vm, m, base, 1000);
+        after = get_usage(vm, "after 1000 more");
+    } while (after.rss > before.rss + 1024 && ++round < 4);
+    assert_flat(&before, &after);
     now = qtest_hmp(vm->qts, "info mtree");
     g_assert_cmpstr(now, ==, tree);
     vm_stop(vm);
@@ -921,38 +929,6 @@ static void oracle_write(Oracle *o, unsigned at, uint64_t value, unsigned size)
         if (size == 8) {
             oracle_write_register(o, at + 4, value >> 32);
         }
-    }
-}
-
-static uint64_t read_sized(Vm *vm, uint64_t addr, unsigned size)
-{
-    switch (size) {
-    case 1:
-        return qtest_readb(vm->qts, addr);
-    case 2:
-        return qtest_readw(vm->qts, addr);
-    case 4:
-        return qtest_readl(vm->qts, addr);
-    default:
-        return qtest_readq(vm->qts, addr);
-    }
-}
-
-static void write_sized(Vm *vm, uint64_t addr, uint64_t value, unsigned size)
-{
-    switch (size) {
-    case 1:
-        qtest_writeb(vm->qts, addr, value);
-        break;
-    case 2:
-        qtest_writew(vm->qts, addr, value);
-        break;
-    case 4:
-        qtest_writel(vm->qts, addr, value);
-        break;
-    default:
-        qtest_writeq(vm->qts, addr, value);
-        break;
     }
 }
 

@@ -163,38 +163,6 @@ static void make_image(Vm *vm, uint8_t *image, uint64_t base, uint64_t size)
     stl_le_p(image + HDM_CTRL(0), CTRL_FIRMWARE);
 }
 
-static uint64_t read_sized(Vm *vm, uint64_t addr, unsigned size)
-{
-    switch (size) {
-    case 1:
-        return qtest_readb(vm->qts, addr);
-    case 2:
-        return qtest_readw(vm->qts, addr);
-    case 4:
-        return qtest_readl(vm->qts, addr);
-    default:
-        return qtest_readq(vm->qts, addr);
-    }
-}
-
-static void write_sized(Vm *vm, uint64_t addr, uint64_t value, unsigned size)
-{
-    switch (size) {
-    case 1:
-        qtest_writeb(vm->qts, addr, value);
-        break;
-    case 2:
-        qtest_writew(vm->qts, addr, value);
-        break;
-    case 4:
-        qtest_writel(vm->qts, addr, value);
-        break;
-    default:
-        qtest_writeq(vm->qts, addr, value);
-        break;
-    }
-}
-
 static void test_overlay_reads(void)
 {
     Model *m = model_start(DEFAULT_MODEL);

@@ -465,6 +465,38 @@ void dev_write16(Vm *vm, unsigned i, uint32_t reg, uint16_t value)
     qtest_writew(vm->qts, dev_at(vm, i, reg), value);
 }
 
+uint64_t read_sized(Vm *vm, uint64_t addr, unsigned size)
+{
+    switch (size) {
+    case 1:
+        return qtest_readb(vm->qts, addr);
+    case 2:
+        return qtest_readw(vm->qts, addr);
+    case 4:
+        return qtest_readl(vm->qts, addr);
+    default:
+        return qtest_readq(vm->qts, addr);
+    }
+}
+
+void write_sized(Vm *vm, uint64_t addr, uint64_t value, unsigned size)
+{
+    switch (size) {
+    case 1:
+        qtest_writeb(vm->qts, addr, value);
+        break;
+    case 2:
+        qtest_writew(vm->qts, addr, value);
+        break;
+    case 4:
+        qtest_writel(vm->qts, addr, value);
+        break;
+    default:
+        qtest_writeq(vm->qts, addr, value);
+        break;
+    }
+}
+
 uint64_t bar_at(unsigned i, uint64_t offset)
 {
     return board->mmio + i * MMIO_SIZE + offset;

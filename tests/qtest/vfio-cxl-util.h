@@ -224,6 +224,10 @@ uint64_t dev_at(Vm *vm, unsigned i, uint32_t reg);
 uint32_t dev_read(Vm *vm, unsigned i, uint32_t reg);
 void dev_write16(Vm *vm, unsigned i, uint32_t reg, uint16_t value);
 
+/* An access of @size bytes, 1, 2, 4 or 8, at guest address @addr */
+uint64_t read_sized(Vm *vm, uint64_t addr, unsigned size);
+void write_sized(Vm *vm, uint64_t addr, uint64_t value, unsigned size);
+
 /*
  * Guest address of an offset in the first BAR of device @i, and in its HDM
  * decoder block
