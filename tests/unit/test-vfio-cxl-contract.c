@@ -1106,6 +1106,7 @@ int main(int argc, char **argv)
     TEST("live/uncommitted", test_uncommitted);
     TEST("live/counts", test_counts);
     TEST("live/several", test_several);
+    TEST("first-skip", test_first_skip);
     TEST("live/low-bits", test_low_bits);
     TEST("live/large", test_large);
     TEST("refuse/no-region", test_refuse_no_region);
