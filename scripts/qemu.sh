@@ -7,7 +7,8 @@ qemu_options() {
     # shellcheck disable=SC2034 # for the caller
     QEMU_OPTIONS=(--python="$PYTHON" "--target-list=$1" --without-default-features
                   --enable-kvm --enable-tcg --enable-fdt=system --enable-slirp
-                  --enable-pixman --disable-docs --disable-download --disable-install-blobs)
+                  --enable-pixman --disable-docs --disable-download --disable-install-blobs
+                  --enable-werror)
 }
 
 # ninja_in DIR TARGET...: ninja; where nobody watches, a line every quarter of a
