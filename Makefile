@@ -78,8 +78,9 @@ series: prepare ## export branch and mails into build/series
 	@scripts/series export
 
 .PHONY: series-check
-series-check: prepare ## prove that the series is sound
+series-check: qemu model ## prove that the series is sound, each patch built and tested, too (slow)
 	@scripts/series check
+	@scripts/series build
 
 .PHONY: series-build
 series-build: qemu model ## compile and test every patch by itself (slow); TESTS=0 compiles only

@@ -17,6 +17,22 @@ check_order() {
     done
 }
 
+# QEMU's way: what is to be built is described before it is built, and expected ACPI
+# tables come when nothing behind them can change a table any more.
+check_kinds() {
+    local name f seen_docs='' tables=''
+    for name in $(series_names); do
+        if [ -n "$tables" ]; then echo "$name: after $tables, which has the expected ACPI tables and must be last"; fi
+        while read -r f; do
+            case $f in
+                docs/system/devices/*.rst) seen_docs=$name ;;
+                hw/*cxl*|include/hw/*cxl*) [ -n "$seen_docs" ] || echo "$name: $f comes before the manual (docs/system/devices)" ;;
+                tests/data/acpi/*) tables=$name ;;
+            esac
+        done < <(list_file "$name")
+    done
+}
+
 check_messages() {
     local name m
     for name in $(series_names); do
@@ -113,6 +129,7 @@ check_checkpatch() {
 
 check_series() {
     check "order and folders agree" check_order
+    check "the manual first, the expected tables last" check_kinds
     check "messages have QEMU's form" check_messages
     check "each new file belongs to exactly one patch" check_files
     if [ -z "$(series_names)" ]; then tap_end; return; fi

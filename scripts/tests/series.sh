@@ -7,8 +7,8 @@ sound() {
     new_series
     works "$REPO/scripts/prepare"
     works "$REPO/scripts/series" check
-    said "ok 7 - git am on the base gives the same tree"
-    said "1..9"
+    said "ok 8 - git am on the base gives the same tree"
+    said "1..10"
 }
 # broken WORDS...: the check fails and says these words.
 broken() {
@@ -36,6 +36,14 @@ filled_later() {
 }
 filled_never() { new_series; echo "hw/vfio/nil.c empty" >>"$REPO/series/second/files"; broken "hw/vfio/nil.c: added empty by second, filled by no later patch"; }
 empty_patch() { new_series; add_patch third; broken "third: neither new files nor hunks"; }
+manual_late() { new_series; echo "int x;" >"$REPO/hw/vfio/cxl.c"; echo hw/vfio/cxl.c >>"$REPO/series/second/files"; broken "second: hw/vfio/cxl.c comes before the manual"; }
+tables_early() {
+    new_series
+    mkdir -p "$REPO/tests/data/acpi"
+    echo table >"$REPO/tests/data/acpi/DSDT.cxl"
+    echo tests/data/acpi/DSDT.cxl >>"$REPO/series/first/files"
+    broken "second: after first, which has the expected ACPI tables"
+}
 edited_tree() {
     new_series
     works "$REPO/scripts/prepare"
@@ -48,7 +56,7 @@ bad_style() {
     new_series
     echo "badword" >>"$REPO/hw/vfio/one.c"
     works "$REPO/scripts/prepare"
-    broken "not ok 8 - checkpatch: first" "ERROR: bad word"
+    broken "not ok 9 - checkpatch: first" "ERROR: bad word"
 }
 forgiven_style() {
     echo "first | bad word | it is quoted" >"$REPO/series/checkpatch-allowed"
@@ -95,6 +103,8 @@ check "a Signed-off-by is found" signed_off
 check "a file can be added empty and filled later" filled_later
 check "a file that stays empty is found" filled_never
 check "an empty patch is found" empty_patch
+check "code before the manual is found" manual_late
+check "expected tables that are not last are found" tables_early
 check "edits in the prepared tree are found" edited_tree
 check "a tree that is not prepared is found" not_prepared
 check "bad style is found" bad_style
