@@ -86,6 +86,10 @@ series-check: qemu model ## prove that the series is sound, each patch built and
 series-build: qemu model ## compile and test every patch by itself (slow); TESTS=0 compiles only
 	@scripts/series build
 
+.PHONY: series-qemu-check
+series-qemu-check: qemu model ## git am on the pristine base, and QEMU's own `make check` there (slow)
+	@scripts/series qemu-check
+
 .PHONY: refresh
 refresh: fetch ## bring edits in build/src/qemu into series/ (PATCH=name)
 	@scripts/series refresh $(PATCH)

@@ -99,11 +99,10 @@ check_taking_off() {
 
 check_am() {
     local tree=$STATE/am
-    identity
     rm -rf "$tree"
     g worktree prune
     g worktree add -q --detach "$tree" base
-    git -C "$tree" -c core.hooksPath=/dev/null -c commit.gpgSign=false am -q "$STATE"/patches/0*[1-9]*-*.patch || git -C "$tree" am --abort
+    apply_mails "$tree" || true
     [ "$(git -C "$tree" rev-parse 'HEAD^{tree}')" = "$(g rev-parse 'series^{tree}')" ] ||
         echo "git am of build/series/patches gives a tree that is not the series'"
     rm -rf "$tree"
