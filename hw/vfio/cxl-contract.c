@@ -243,6 +243,7 @@ static bool shadow_read_cap(VFIODevice *vbasedev, VFIOCXLLayout *layout,
     }
     layout->contract = VFIO_CXL_CONTRACT_SHADOW;
     layout->cache_capable = cap.flags & VFIO_CXL_DEVICE_CAP_CACHE_CAPABLE;
+    layout->by_firmware = cap.flags & VFIO_CXL_DEVICE_CAP_FIRMWARE_COMMITTED;
     layout->bar = cap.hdm_regs_bar_index;
     layout->regs_bar_offset = cap.hdm_regs_offset;
     layout->regs_dwords_only = true;
@@ -435,6 +436,17 @@ static bool read_decoders(VFIODevice *vbasedev, VFIOCXLLayout *layout,
         if (!read_decoder(vbasedev, layout, n, &dpa, errp)) {
             return false;
         }
+    }
+    if (layout->contract == VFIO_CXL_CONTRACT_LIVE) {
+        /* There is no flag, and no driver of the host's commits any */
+        layout->by_firmware = layout->committed;
+    }
+    if (layout->by_firmware && !layout->committed) {
+        error_setg(errp, "CXL: the device capability says that firmware "
+                   "committed decoders, but none of the %u is committed, "
+                   "expected at least decoder 0 to be",
+                   layout->decoder_count);
+        return false;
     }
     return true;
 }

@@ -45,7 +45,8 @@ typedef struct VFIOCXLLayout {
 
     uint32_t hdm_capability;    /* the decoder block's first register */
     unsigned decoder_count;
-    unsigned committed;         /* decoders 0 to n-1 are firmware-committed */
+    unsigned committed;         /* decoders 0 to n-1 are committed */
+    bool by_firmware;           /* it was firmware that committed them */
     VFIOCXLHostDecoder decoders[VFIO_CXL_HDM_MAX_DECODERS];
 } VFIOCXLLayout;
 

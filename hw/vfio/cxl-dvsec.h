@@ -8,6 +8,7 @@
 #define HW_VFIO_CXL_DVSEC_H
 
 #include "hw/vfio/vfio-device.h"
+#include "pci.h"
 
 /*
  * CXL r3.1 Section 8.1.3: PCIe DVSEC for CXL Devices.  Registers as offsets
@@ -27,17 +28,48 @@
 #define DVSEC_RANGE_COUNT               2
 
 /*
+ * Where the CXL Device DVSEC stands in the config space of @pdev, as QEMU has
+ * it from the device: CXL r3.1 Section 8.1.3.  0 with @errp set where there is
+ * none.
+ */
+uint16_t vfio_cxl_dvsec_find(PCIDevice *pdev, Error **errp);
+
+/* The guest is to read that range @n begins at @base */
+void vfio_cxl_dvsec_set_range(PCIDevice *pdev, uint16_t dvsec, unsigned n,
+                              uint64_t base);
+
+/*
+ * From here on the range bases are QEMU's, all of them 0: the guest must not
+ * read where the memory stands in the host.  @writable: it may also write them,
+ * in units of 256 MiB, CXL r3.1 Section 8.1.3.8.
+ */
+void vfio_cxl_dvsec_emulate_ranges(VFIOPCIDevice *vdev, uint16_t dvsec,
+                                   bool writable);
+
+typedef struct VFIOCXLWriteBack {
+    bool late;                  /* the last one was not done in time */
+    bool asked;                 /* the device was told to cache no more */
+    bool guest_disabled;        /* which the guest had told it before */
+} VFIOCXLWriteBack;
+
+/*
  * Before a reset of a device whose DVSEC stands at @dvsec in config space:
  * have it write back what it caches of the host's memory, and cache no more.
  * @cache_capable: the kernel says that it caches, beside the DVSEC.  Waits a
- * second at most.  False with @errp set where the device does not say that it
- * is done; true at once where it has no cache or cannot be asked.
+ * second at most, and next to nothing for a device that was late before.
+ * False with @errp set where the device does not say that it is done; true at
+ * once where it has no cache or cannot be asked.
  * CXL r3.1 Sections 8.1.3.4 and 8.1.3.5.
  */
 bool vfio_cxl_dvsec_write_back(VFIODevice *vbasedev, uint16_t dvsec,
-                               bool cache_capable, Error **errp);
+                               bool cache_capable, VFIOCXLWriteBack *state,
+                               Error **errp);
 
-/* After the reset: it may cache again, whether or not the reset said so */
-void vfio_cxl_dvsec_allow_caching(VFIODevice *vbasedev, uint16_t dvsec);
+/*
+ * After the reset: it may cache again, whether or not the reset said so.  Only
+ * a @conventional one takes back what the guest had disabled itself.
+ */
+void vfio_cxl_dvsec_allow_caching(VFIODevice *vbasedev, uint16_t dvsec,
+                                  VFIOCXLWriteBack *state, bool conventional);
 
 #endif /* HW_VFIO_CXL_DVSEC_H */

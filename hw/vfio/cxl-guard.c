@@ -3,50 +3,81 @@
  *
  * QEMU takes the memory out of the window before it has the kernel close it.
  * But the host closes it too, and does not ask: its administrator resets the
- * function, the device falls off the bus.  A touch is then a SIGBUS, which must
- * cost the guest the memory and not the VM.
+ * function, the device falls off the bus.  And a vCPU may be late: what it had
+ * translated before the memory left the window it still uses for a moment.  A
+ * touch is then a SIGBUS, which must cost the guest the memory and not the VM.
  *
  * This is for touches of QEMU's own threads.  Where KVM runs the guest, a touch
  * of the guest's raises no signal but ends KVM_RUN with an error, which stops
- * the VM.
+ * the VM; and a SIGBUS of the main loop's is KVM's to read from a file.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
+#include "qemu/event_notifier.h"
 #include "qemu/main-loop.h"
+#include "qemu/queue.h"
+#include "qemu/rcu.h"
+#include "qemu/rcu_queue.h"
 #include "qapi/error.h"
+#include "block/aio.h"
 #include "hw/core/cpu.h"
 #include "hw/vfio/vfio-device.h"
+#include "system/iothread.h"
 #include "system/kvm.h"
 #include "cxl-guard.h"
 #include <sys/mman.h>
+
+typedef struct VFIOCXLGuardMap {
+    void *at;
+    size_t size;
+    int fd;
+    off_t offset;
+} VFIOCXLGuardMap;
+
+/*
+ * On its own, and freed by RCU: a thread that touches memory of a device does
+ * so within flatview's RCU critical section, so its signal handler may look at
+ * what another thread just takes from the list.
+ */
+struct VFIOCXLGuard {
+    struct rcu_head rcu;
+    VFIOCXLGuardMap *maps;
+    unsigned count;
+    EventNotifier notifier;
+    void (*lost)(void *opaque);
+    void *opaque;
+    bool tripped;
+    bool watching;
+    QSLIST_ENTRY(VFIOCXLGuard) next;
+};
 
 /* Changes under the BQL; read by the signal handler at any time */
 static QSLIST_HEAD(, VFIOCXLGuard) guards = QSLIST_HEAD_INITIALIZER(guards);
 static struct sigaction before;
 static bool installed;
 
-static bool map_over(void *at, size_t size, int flags, int fd, off_t offset)
+static bool map_over(const VFIOCXLGuardMap *map, int flags, int fd,
+                     off_t offset)
 {
-    return mmap(at, size, PROT_READ | PROT_WRITE, MAP_FIXED | flags, fd,
-                offset) != MAP_FAILED;
+    return mmap(map->at, map->size, PROT_READ | PROT_WRITE, MAP_FIXED | flags,
+                fd, offset) != MAP_FAILED;
 }
 
 /* In a signal handler: system calls, and nothing that takes a lock */
 static bool guard_trip(VFIOCXLGuard *guard, const void *addr)
 {
-    VFIORegion *region = guard->region;
-    int i;
+    unsigned i;
 
-    for (i = 0; i < region->nr_mmaps; i++) {
-        VFIOMmap *map = &region->mmaps[i];
+    for (i = 0; i < guard->count; i++) {
+        const VFIOCXLGuardMap *map = &guard->maps[i];
 
-        if (!map->mmap || addr < map->mmap || addr >= map->mmap + map->size) {
+        if (addr < map->at || addr >= map->at + map->size) {
             continue;
         }
-        if (!map_over(map->mmap, map->size,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {
+        if (!map_over(map, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                      0)) {
             return false;
         }
         qatomic_set(&guard->tripped, true);
@@ -62,7 +93,7 @@ static void sigbus_handler(int sig, siginfo_t *info, void *context)
     VFIOCXLGuard *guard;
 
     if (info->si_code == BUS_ADRERR) {
-        QSLIST_FOREACH(guard, &guards, next) {
+        QSLIST_FOREACH_RCU(guard, &guards, next) {
             if (guard_trip(guard, info->si_addr)) {
                 errno = saved;
                 return;
@@ -94,6 +125,51 @@ static void unblock_vcpu(CPUState *cpu, run_on_cpu_data data)
     unblock();
 }
 
+static void unblock_bh(void *opaque)
+{
+    unblock();
+}
+
+static int unblock_iothread(Object *obj, void *opaque)
+{
+    IOThread *iothread = (IOThread *)object_dynamic_cast(obj, TYPE_IOTHREAD);
+
+    if (iothread) {
+        aio_bh_schedule_oneshot(iothread_get_aio_context(iothread), unblock_bh,
+                                NULL);
+    }
+    return 0;
+}
+
+/* From the main loop, where devices are made; later threads are its children */
+static bool install(Error **errp)
+{
+    struct sigaction action = {
+        .sa_sigaction = sigbus_handler,
+        .sa_flags = SA_SIGINFO,
+    };
+    CPUState *cpu;
+
+    if (installed) {
+        return true;
+    }
+    if (sigaction(SIGBUS, &action, &before)) {
+        error_setg_errno(errp, errno, "CXL: no handler for SIGBUS");
+        return false;
+    }
+    installed = true;
+    /* KVM has the main loop and the vCPUs take a SIGBUS in a way of its own */
+    if (!kvm_enabled()) {
+        unblock();
+        CPU_FOREACH(cpu) {
+            async_run_on_cpu(cpu, unblock_vcpu, RUN_ON_CPU_NULL);
+        }
+        object_child_foreach_recursive(object_get_objects_root(),
+                                       unblock_iothread, NULL);
+    }
+    return true;
+}
+
 static void guard_lost(EventNotifier *notifier)
 {
     VFIOCXLGuard *guard = container_of(notifier, VFIOCXLGuard, notifier);
@@ -103,74 +179,88 @@ static void guard_lost(EventNotifier *notifier)
     }
 }
 
-bool vfio_cxl_guard_add(VFIOCXLGuard *guard, VFIORegion *region,
-                        void (*lost)(void *opaque), void *opaque,
-                        Error **errp)
+VFIOCXLGuard *vfio_cxl_guard_new(void (*lost)(void *opaque), void *opaque,
+                                 Error **errp)
 {
-    struct sigaction action = {
-        .sa_sigaction = sigbus_handler,
-        .sa_flags = SA_SIGINFO,
-    };
-    int ret = event_notifier_init(&guard->notifier, 0);
+    VFIOCXLGuard *guard;
+    int ret;
 
-    if (ret) {
-        error_setg_errno(errp, -ret, "CXL: no event notifier for the memory");
-        return false;
+    if (!install(errp)) {
+        return NULL;
     }
-    guard->region = region;
+    guard = g_new0(VFIOCXLGuard, 1);
     guard->lost = lost;
     guard->opaque = opaque;
-    event_notifier_set_handler(&guard->notifier, guard_lost);
-    QSLIST_INSERT_HEAD(&guards, guard, next);
-    if (!installed) {
-        installed = true;
-        sigaction(SIGBUS, &action, &before);
+    ret = event_notifier_init(&guard->notifier, 0);
+    if (ret) {
+        error_setg_errno(errp, -ret, "CXL: no event notifier for the memory");
+        g_free(guard);
+        return NULL;
     }
-    return true;
+    event_notifier_set_handler(&guard->notifier, guard_lost);
+    return guard;
 }
 
-void vfio_cxl_guard_remove(VFIOCXLGuard *guard)
+void vfio_cxl_guard_watch(VFIOCXLGuard *guard, const VFIORegion *region)
 {
-    if (!guard->region) {
+    int fd = vfio_device_get_region_fd(region->vbasedev, region->nr);
+    int i;
+
+    guard->maps = g_new0(VFIOCXLGuardMap, region->nr_mmaps);
+    for (i = 0; i < region->nr_mmaps; i++) {
+        const VFIOMmap *map = &region->mmaps[i];
+
+        if (map->mmap) {
+            guard->maps[guard->count++] = (VFIOCXLGuardMap) {
+                .at = map->mmap,
+                .size = map->size,
+                .fd = fd,
+                .offset = region->fd_offset + map->offset,
+            };
+        }
+    }
+    guard->watching = true;
+    QSLIST_INSERT_HEAD_RCU(&guards, guard, next);
+}
+
+static void guard_reclaim(VFIOCXLGuard *guard)
+{
+    g_free(guard->maps);
+    g_free(guard);
+}
+
+void vfio_cxl_guard_free(VFIOCXLGuard *guard)
+{
+    if (!guard) {
         return;
     }
-    QSLIST_REMOVE(&guards, guard, VFIOCXLGuard, next);
+    if (guard->watching) {
+        QSLIST_REMOVE_RCU(&guards, guard, VFIOCXLGuard, next);
+    }
     event_notifier_set_handler(&guard->notifier, NULL);
     event_notifier_cleanup(&guard->notifier);
-    guard->region = NULL;
+    call_rcu(guard, guard_reclaim, rcu);
 }
 
-void vfio_cxl_guard_arm(VFIOCXLGuard *guard)
+bool vfio_cxl_guard_tripped(const VFIOCXLGuard *guard)
 {
-    CPUState *cpu;
-
-    /* KVM has the main loop and the vCPUs take a SIGBUS in a way of its own */
-    if (!guard->region || kvm_enabled()) {
-        return;
-    }
-    unblock();
-    CPU_FOREACH(cpu) {
-        async_run_on_cpu(cpu, unblock_vcpu, RUN_ON_CPU_NULL);
-    }
+    return qatomic_read(&guard->tripped);
 }
 
 bool vfio_cxl_guard_restore(VFIOCXLGuard *guard)
 {
-    VFIORegion *region = guard->region;
-    int i, fd;
+    unsigned i;
 
-    if (!region || !qatomic_read(&guard->tripped)) {
+    if (!vfio_cxl_guard_tripped(guard)) {
         return true;
     }
-    fd = vfio_device_get_region_fd(region->vbasedev, region->nr);
-    for (i = 0; i < region->nr_mmaps; i++) {
-        VFIOMmap *map = &region->mmaps[i];
-
-        if (map->mmap && !map_over(map->mmap, map->size, MAP_SHARED, fd,
-                                   region->fd_offset + map->offset)) {
-            return false;
+    /* First, so that a touch meanwhile is not forgotten */
+    qatomic_set_mb(&guard->tripped, false);
+    for (i = 0; i < guard->count; i++) {
+        if (!map_over(&guard->maps[i], MAP_SHARED, guard->maps[i].fd,
+                      guard->maps[i].offset)) {
+            qatomic_set(&guard->tripped, true);
         }
     }
-    qatomic_set(&guard->tripped, false);
-    return true;
+    return !vfio_cxl_guard_tripped(guard);
 }

@@ -7,33 +7,26 @@
 #ifndef HW_VFIO_CXL_GUARD_H
 #define HW_VFIO_CXL_GUARD_H
 
-#include "qemu/event_notifier.h"
-#include "qemu/queue.h"
 #include "hw/vfio/vfio-region.h"
 
-typedef struct VFIOCXLGuard {
-    VFIORegion *region;
-    EventNotifier notifier;
-    void (*lost)(void *opaque);
-    void *opaque;
-    bool tripped;
-    QSLIST_ENTRY(VFIOCXLGuard) next;
-} VFIOCXLGuard;
+typedef struct VFIOCXLGuard VFIOCXLGuard;
 
 /*
- * Guard the mappings of @region: where one is touched and cannot be reached,
+ * A guard: where memory that it watches is touched and cannot be reached,
  * memory that reads as zero takes its place, and @lost is called from the main
- * loop.  False with @errp set where that cannot be.
+ * loop.  NULL with @errp set where that cannot be.
  */
-bool vfio_cxl_guard_add(VFIOCXLGuard *guard, VFIORegion *region,
-                        void (*lost)(void *opaque), void *opaque,
-                        Error **errp);
+VFIOCXLGuard *vfio_cxl_guard_new(void (*lost)(void *opaque), void *opaque,
+                                 Error **errp);
 
-/* Before the mappings go, and when nobody can touch them any more */
-void vfio_cxl_guard_remove(VFIOCXLGuard *guard);
+/* Watch the mappings of @region, once it has them and before a guest has */
+void vfio_cxl_guard_watch(VFIOCXLGuard *guard, const VFIORegion *region);
 
-/* From the BQL: the memory is about to be given to the guest */
-void vfio_cxl_guard_arm(VFIOCXLGuard *guard);
+/* When nobody can touch the mappings any more.  NULL is no guard. */
+void vfio_cxl_guard_free(VFIOCXLGuard *guard);
+
+/* Has @lost been called, or is about to be, and is nothing mended yet? */
+bool vfio_cxl_guard_tripped(const VFIOCXLGuard *guard);
 
 /*
  * Put the device's memory back.  True where it is in its place, also if it has

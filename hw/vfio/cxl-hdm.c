@@ -81,11 +81,20 @@ bool vfio_cxl_hdm_decodes(const VFIOCXLHdm *hdm, unsigned n,
     return true;
 }
 
+static void hdm_refused(const VFIOCXLHdm *hdm, unsigned n, const char *why)
+{
+    if (hdm->ops->refused) {
+        hdm->ops->refused(hdm->opaque, n, why);
+    }
+}
+
 /*
  * CXL r3.1 Section 8.2.4.20.12: Committing Decoder Programming.  The decoder
- * is judged as it is programmed; @range gets what it would decode.
+ * is judged as it is programmed; @range gets what it would decode.  NULL, or
+ * why it may not.
  */
-static bool hdm_judge(const VFIOCXLHdm *hdm, unsigned n, VFIOCXLHdmRange *range)
+static const char *hdm_judge(const VFIOCXLHdm *hdm, unsigned n,
+                             VFIOCXLHdmRange *range)
 {
     const VFIOCXLHdmDecoder *d = &hdm->decoders[n];
     uint64_t dpa = 0, floor = 0, end;
@@ -95,7 +104,7 @@ static bool hdm_judge(const VFIOCXLHdm *hdm, unsigned n, VFIOCXLHdmRange *range)
         const VFIOCXLHdmDecoder *prev = &hdm->decoders[n - 1];
 
         if (!CTRL_GET(prev->ctrl, COMMITTED)) {
-            return false;
+            return "the decoder before it is not committed";
         }
         floor = prev->active.base + prev->active.size;
         dpa = prev->active.dpa + prev->active.size;
@@ -103,36 +112,41 @@ static bool hdm_judge(const VFIOCXLHdm *hdm, unsigned n, VFIOCXLHdmRange *range)
 
     /* One device behind one root port: there is nothing to interleave with */
     if (CTRL_GET(d->ctrl, IW)) {
-        return false;
+        return "it is interleaved";
     }
-    if (!d->size || uadd64_overflow(d->base, d->size, &end) ||
-        d->base < floor) {
-        return false;
+    if (!d->size || uadd64_overflow(d->base, d->size, &end)) {
+        return "its range is empty or wraps";
+    }
+    if (d->base < floor) {
+        return "it begins before the end of the decoder before it";
     }
     /* CXL r3.1 Section 8.2.4.20.9: the skip counts from the previous decoder */
     if (uadd64_overflow(dpa, d->skip, &dpa) ||
         uadd64_overflow(dpa, d->size, &end) || end > hdm->capacity) {
-        return false;
+        return "it ends beyond the device's memory";
     }
 
     *range = (VFIOCXLHdmRange) {
         .base = d->base, .size = d->size, .dpa = dpa,
     };
-    return hdm->ops->may_commit(hdm->opaque, n, range);
+    return hdm->ops->may_commit(hdm->opaque, n, range)
+           ? NULL : "it is not inside the window";
 }
 
 static bool hdm_commit(VFIOCXLHdm *hdm, unsigned n)
 {
     VFIOCXLHdmDecoder *d = &hdm->decoders[n];
     VFIOCXLHdmRange range;
-    bool ok = hdm_judge(hdm, n, &range);
+    const char *why = hdm_judge(hdm, n, &range);
 
-    if (ok) {
+    if (why) {
+        hdm_refused(hdm, n, why);
+    } else {
         d->active = range;
     }
-    d->ctrl = CTRL_SET(d->ctrl, COMMITTED, ok);
-    d->ctrl = CTRL_SET(d->ctrl, ERROR_NOT_COMMITTED, !ok);
-    return ok;
+    d->ctrl = CTRL_SET(d->ctrl, COMMITTED, !why);
+    d->ctrl = CTRL_SET(d->ctrl, ERROR_NOT_COMMITTED, !!why);
+    return !why;
 }
 
 bool vfio_cxl_hdm_firmware_commit(VFIOCXLHdm *hdm, unsigned n, uint64_t base,
@@ -240,6 +254,7 @@ static void hdm_write_ctrl(VFIOCXLHdm *hdm, unsigned n, uint32_t value)
      */
     if (committed && !commit && n + 1 < hdm->count &&
         CTRL_GET(hdm->decoders[n + 1].ctrl, COMMITTED)) {
+        hdm_refused(hdm, n, "the decoder behind it is committed");
         return;
     }
 
@@ -283,6 +298,7 @@ static void hdm_write_reg(VFIOCXLHdm *hdm, uint64_t offset, uint32_t value)
     }
     d = &hdm->decoders[n];
     if (hdm_locked(d)) {
+        hdm_refused(hdm, n, "it is locked");
         return;
     }
 

@@ -72,6 +72,11 @@ typedef struct VFIOCXLHdmOps {
      * the block itself can judge is in order.
      */
     bool (*may_commit)(void *opaque, unsigned n, const VFIOCXLHdmRange *range);
+    /*
+     * Decoder @n does not do what the guest asked of it, and @why: to be told
+     * to whoever looks for the reason.  May be NULL.
+     */
+    void (*refused)(void *opaque, unsigned n, const char *why);
     /* What vfio_cxl_hdm_decodes() answers may have changed */
     void (*changed)(void *opaque);
 } VFIOCXLHdmOps;

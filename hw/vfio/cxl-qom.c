@@ -74,11 +74,7 @@ static void get_window(Object *obj, Visitor *v, const char *name, void *opaque,
     visit_end_struct(v, NULL);
 }
 
-/*
- * The first of the reasons for which decoder @n is not mapped, in the order in
- * which a guest would get rid of them
- */
-static const char *decoder_state(const VFIOCXLQom *qom, unsigned n)
+const char *vfio_cxl_qom_state(const VFIOCXLQom *qom, unsigned n)
 {
     uint32_t ctrl = qom->hdm->decoders[n].ctrl;
 
@@ -108,7 +104,7 @@ static bool visit_decoder(Visitor *v, const VFIOCXLQom *qom, unsigned n,
     uint64_t base = committed ? d->active.base : d->base;
     uint64_t size = committed ? d->active.size : d->size;
     uint64_t dpa = d->active.dpa;
-    char *state = (char *)decoder_state(qom, n);
+    char *state = (char *)vfio_cxl_qom_state(qom, n);
 
     return visit_type_str(v, "state", &state, errp) &&
            visit_type_bool(v, "locked", &locked, errp) &&

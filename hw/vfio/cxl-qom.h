@@ -23,6 +23,13 @@ typedef struct VFIOCXLQom {
 } VFIOCXLQom;
 
 /*
+ * "mapped", or the first of the reasons for which decoder @n is not, in the
+ * order in which a guest would get rid of them: "refused", "uncommitted",
+ * "disabled", "closed", "not-reached".
+ */
+const char *vfio_cxl_qom_state(const VFIOCXLQom *qom, unsigned n);
+
+/*
  * Give @obj read-only properties, documented in
  * docs/system/devices/vfio-cxl.rst, that show what @qom points to.  @qom has to
  * stay until vfio_cxl_qom_del().

@@ -49,7 +49,7 @@ struct VFIOCXL {
     uint16_t dvsec;             /* CXL Device DVSEC in config space */
     uint8_t af_cap;             /* Advanced Features likewise, 0: none */
     VFIORegion mem;
-    VFIOCXLGuard guard;
+    VFIOCXLGuard *guard;
     QEMUTimer *reopen;          /* runs while @guard keeps the memory out */
     int64_t reopen_ms;
     int64_t reopened;
@@ -57,7 +57,7 @@ struct VFIOCXL {
     VFIOCXLHdmRange mapped[VFIO_CXL_HDM_MAX_DECODERS];  /* size 0: is not */
     bool open;                  /* the kernel lets the memory be used */
     bool forgotten;             /* a reset by the guest is under way */
-    bool uncached;              /* the device was told to cache no more */
+    VFIOCXLWriteBack write_back;
     QEMUTimer *probe;           /* asks again whether it may be used */
     int64_t probe_ms;           /* and when after that */
     VFIOCXLQom qom;
@@ -135,7 +135,7 @@ static void vfio_cxl_map(VFIOCXL *cxl, unsigned n, const VFIOCXLHdmRange *range)
  * what the decoders decode, from what the bridge above leads to the device,
  * and from whether the memory may be touched.
  */
-static void vfio_cxl_update_mapping(VFIOCXL *cxl)
+static void vfio_cxl_update_windows(VFIOCXL *cxl)
 {
     const char *name = cxl->vdev->vbasedev.name;
     VFIOCXLHdmRange want[VFIO_CXL_HDM_MAX_DECODERS] = { 0 };
@@ -172,6 +172,17 @@ static void vfio_cxl_update_mapping(VFIOCXL *cxl)
     memory_region_transaction_commit();
 }
 
+static void vfio_cxl_update_mapping(VFIOCXL *cxl)
+{
+    unsigned n;
+
+    vfio_cxl_update_windows(cxl);
+    for (n = 0; n < cxl->hdm.count; n++) {
+        trace_vfio_cxl_state(cxl->vdev->vbasedev.name, n,
+                             vfio_cxl_qom_state(&cxl->qom, n));
+    }
+}
+
 static void vfio_cxl_bridge_changed(Notifier *notifier, void *data)
 {
     vfio_cxl_update_mapping(container_of(notifier, VFIOCXL, bridge_changed));
@@ -193,6 +204,13 @@ static bool vfio_cxl_may_commit(void *opaque, unsigned n,
     return ok;
 }
 
+static void vfio_cxl_decoder_refused(void *opaque, unsigned n, const char *why)
+{
+    VFIOCXL *cxl = opaque;
+
+    trace_vfio_cxl_refused(cxl->vdev->vbasedev.name, n, why);
+}
+
 static void vfio_cxl_decoders_changed(void *opaque)
 {
     vfio_cxl_update_mapping(opaque);
@@ -200,6 +218,7 @@ static void vfio_cxl_decoders_changed(void *opaque)
 
 static const VFIOCXLHdmOps vfio_cxl_hdm_ops = {
     .may_commit = vfio_cxl_may_commit,
+    .refused = vfio_cxl_decoder_refused,
     .changed = vfio_cxl_decoders_changed,
 };
 
@@ -224,7 +243,7 @@ static bool vfio_cxl_ready(VFIOCXL *cxl)
 {
     return vfio_cxl_contract_memory_ready(&cxl->vdev->vbasedev,
                                           &cxl->layout) &&
-           vfio_cxl_guard_restore(&cxl->guard);
+           vfio_cxl_guard_restore(cxl->guard);
 }
 
 static void vfio_cxl_set_open(VFIOCXL *cxl, bool open)
@@ -234,9 +253,6 @@ static void vfio_cxl_set_open(VFIOCXL *cxl, bool open)
         return;
     }
     cxl->open = open;
-    if (open) {
-        vfio_cxl_guard_arm(&cxl->guard);
-    }
     trace_vfio_cxl_set_open(cxl->vdev->vbasedev.name, open);
     vfio_cxl_update_mapping(cxl);
 }
@@ -301,19 +317,30 @@ void vfio_cxl_pre_reset(VFIOPCIDevice *vdev)
     if (!cxl) {
         return;
     }
-    cxl->uncached = true;
     if (!vfio_cxl_dvsec_write_back(&vdev->vbasedev, cxl->dvsec,
-                                   cxl->layout.cache_capable, &err)) {
+                                   cxl->layout.cache_capable,
+                                   &cxl->write_back, &err)) {
         error_reportf_err(err, VFIO_MSG_PREFIX, vdev->vbasedev.name);
     }
 }
 
-static void vfio_cxl_allow_caching(VFIOCXL *cxl)
+/* Does that write ask for a reset of the function that it can do? */
+static bool vfio_cxl_asks_flr(const VFIOCXL *cxl, uint32_t addr, uint32_t val,
+                              int len)
 {
-    if (cxl->uncached) {
-        cxl->uncached = false;
-        vfio_cxl_dvsec_allow_caching(&cxl->vdev->vbasedev, cxl->dvsec);
+    PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
+    uint32_t express = pdev->exp.exp_cap;
+
+    if (express && written(addr, val, len, express + PCI_EXP_DEVCTL,
+                           PCI_EXP_DEVCTL_BCR_FLR)) {
+        return pci_get_long(pdev->config + express + PCI_EXP_DEVCAP) &
+               PCI_EXP_DEVCAP_FLR;
     }
+    return cxl->af_cap &&
+           written(addr, val, len, cxl->af_cap + PCI_AF_CTRL,
+                   PCI_AF_CTRL_FLR) &&
+           pci_get_byte(pdev->config + cxl->af_cap + PCI_AF_CAP) &
+           PCI_AF_CAP_FLR;
 }
 
 void vfio_cxl_config_write_begin(VFIOPCIDevice *vdev, uint32_t addr,
@@ -326,11 +353,7 @@ void vfio_cxl_config_write_begin(VFIOPCIDevice *vdev, uint32_t addr,
     if (!cxl) {
         return;
     }
-    flr = (pdev->exp.exp_cap &&
-           written(addr, val, len, pdev->exp.exp_cap + PCI_EXP_DEVCTL,
-                   PCI_EXP_DEVCTL_BCR_FLR)) ||
-          (cxl->af_cap && written(addr, val, len, cxl->af_cap + PCI_AF_CTRL,
-                                  PCI_AF_CTRL_FLR));
+    flr = vfio_cxl_asks_flr(cxl, addr, val, len);
     if (flr) {
         vfio_cxl_pre_reset(vdev);
     }
@@ -355,6 +378,10 @@ static void vfio_cxl_tell_again(VFIOCXL *cxl)
     unsigned n;
 
     cxl->forgotten = false;
+    if (cxl->mode != VFIO_CXL_MODE_LOCKED) {
+        /* The guest's decoders are not the kernel's, one by one */
+        return;
+    }
     for (n = 0; n < cxl->layout.committed; n++) {
         Error *err = NULL;
 
@@ -372,7 +399,11 @@ static void vfio_cxl_memory_lost(void *opaque)
     VFIOCXL *cxl = opaque;
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 
-    if (!cxl->reopen) {
+    /*
+     * Touched while it was closed anyway, by a vCPU that was late, or mended
+     * since: who opens it again puts it back.
+     */
+    if (!cxl->reopen || !cxl->open || !vfio_cxl_guard_tripped(cxl->guard)) {
         return;
     }
     error_report(VFIO_MSG_PREFIX "CXL: the host has closed the memory (a reset "
@@ -391,7 +422,11 @@ static void vfio_cxl_reopen(void *opaque)
     VFIOCXL *cxl = opaque;
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 
+    if (cxl->open) {
+        return;
+    }
     if (!vfio_cxl_may_open(cxl) || !vfio_cxl_ready(cxl)) {
+        cxl->reopen_ms = MIN(2 * cxl->reopen_ms, REOPEN_MAX_MS);
         timer_mod(cxl->reopen, now + cxl->reopen_ms);
         return;
     }
@@ -410,7 +445,8 @@ void vfio_cxl_config_write_end(VFIOPCIDevice *vdev, uint32_t addr, int len)
         return;
     }
     if (cxl->forgotten) {
-        vfio_cxl_allow_caching(cxl);
+        vfio_cxl_dvsec_allow_caching(&vdev->vbasedev, cxl->dvsec,
+                                     &cxl->write_back, false);
         vfio_cxl_tell_again(cxl);
     }
     if (range_covers_byte(addr, len, PCI_COMMAND) ||
@@ -424,17 +460,6 @@ void vfio_cxl_config_write_end(VFIOPCIDevice *vdev, uint32_t addr, int len)
         cxl->probe_ms = PROBE_FIRST_MS;
         vfio_cxl_try_open(cxl);
     }
-}
-
-/* The guest must not read where the memory stands in the host */
-static void vfio_cxl_set_dvsec_range(VFIOCXL *cxl, unsigned n, uint64_t base)
-{
-    PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
-    uint32_t hi = cxl->dvsec + DVSEC_RANGE_BASE_HI(n);
-    uint32_t lo = cxl->dvsec + DVSEC_RANGE_BASE_LO(n);
-
-    pci_set_long(pdev->config + hi, extract64(base, 32, 32));
-    pci_set_long(pdev->config + lo, extract64(base, 0, 32));
 }
 
 /* Commit decoder @n, and that of the bridge above, over @base */
@@ -471,23 +496,44 @@ static bool vfio_cxl_firmware_commit(VFIOCXL *cxl, unsigned n, uint64_t base,
     return true;
 }
 
-/* Bring decoders and ranges into the state in which a guest finds them */
+static void vfio_cxl_release_bridge(VFIOCXL *cxl)
+{
+    unsigned n;
+
+    for (n = 0; n < cxl->layout.committed; n++) {
+        cxl_host_firmware_release(cxl->topo.host, n);
+    }
+}
+
+static void vfio_cxl_empty(VFIOCXL *cxl)
+{
+    unsigned n;
+
+    vfio_cxl_hdm_reset(&cxl->hdm);
+    for (n = 0; n < DVSEC_RANGE_COUNT; n++) {
+        vfio_cxl_dvsec_set_range(PCI_DEVICE(cxl->vdev), cxl->dvsec, n, 0);
+    }
+}
+
+/*
+ * Bring decoders and ranges into the state in which a guest finds them: all of
+ * what firmware committed, or nothing.
+ */
 static bool vfio_cxl_firmware_init(VFIOCXL *cxl, Error **errp)
 {
     uint64_t base = cxl->topo.window->base;
     unsigned n;
 
-    vfio_cxl_hdm_reset(&cxl->hdm);
-    for (n = 0; n < DVSEC_RANGE_COUNT; n++) {
-        vfio_cxl_set_dvsec_range(cxl, n, 0);
-    }
+    vfio_cxl_empty(cxl);
     if (cxl->mode != VFIO_CXL_MODE_LOCKED) {
         return true;
     }
 
-    vfio_cxl_set_dvsec_range(cxl, 0, base);
+    vfio_cxl_dvsec_set_range(PCI_DEVICE(cxl->vdev), cxl->dvsec, 0, base);
     for (n = 0; n < cxl->layout.committed; n++) {
         if (!vfio_cxl_firmware_commit(cxl, n, base, errp)) {
+            vfio_cxl_empty(cxl);
+            vfio_cxl_release_bridge(cxl);
             return false;
         }
         base += cxl->layout.decoders[n].size;
@@ -503,7 +549,8 @@ void vfio_cxl_reset(VFIOPCIDevice *vdev)
     if (!cxl) {
         return;
     }
-    vfio_cxl_allow_caching(cxl);
+    vfio_cxl_dvsec_allow_caching(&vdev->vbasedev, cxl->dvsec, &cxl->write_back,
+                                 true);
     if (!vfio_cxl_firmware_init(cxl, &err)) {
         error_reportf_err(err, VFIO_MSG_PREFIX, vdev->vbasedev.name);
     }
@@ -540,53 +587,18 @@ static void vfio_cxl_machine_done(Notifier *notifier, void *data)
 
 static bool vfio_cxl_choose_mode(VFIOCXL *cxl, Error **errp)
 {
-    bool committed = cxl->layout.committed;
-
     cxl->mode = cxl->vdev->cxl_mode;
     if (cxl->mode == VFIO_CXL_MODE_AUTO) {
-        cxl->mode = committed ? VFIO_CXL_MODE_LOCKED : VFIO_CXL_MODE_GUEST;
+        cxl->mode = cxl->layout.by_firmware ? VFIO_CXL_MODE_LOCKED
+                                            : VFIO_CXL_MODE_GUEST;
     }
-    if (cxl->mode == VFIO_CXL_MODE_LOCKED && !committed) {
+    if (cxl->mode == VFIO_CXL_MODE_LOCKED && !cxl->layout.committed) {
         error_setg(errp, "CXL: x-cxl-decoders=locked, but the host's firmware "
                    "committed none of the %u decoders; use "
                    "x-cxl-decoders=guest", cxl->layout.decoder_count);
         return false;
     }
     return true;
-}
-
-/* CXL r3.1 Section 8.1.3: extended capability DVSEC of the CXL consortium */
-static bool vfio_cxl_find_dvsec(VFIOCXL *cxl, Error **errp)
-{
-    PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
-    uint32_t pos = PCI_CONFIG_SPACE_SIZE;
-    uint32_t end = pci_config_size(pdev);
-    uint32_t steps;
-
-    /* A device decides where its chain leads, so the steps are counted */
-    for (steps = 0; steps < end / 4; steps++) {
-        uint32_t header;
-
-        if (pos < PCI_CONFIG_SPACE_SIZE ||
-            pos + PCIE_CXL_DEVICE_DVSEC_LENGTH > end) {
-            break;
-        }
-        header = pci_get_long(pdev->config + pos);
-        if (PCI_EXT_CAP_ID(header) == PCI_EXT_CAP_ID_DVSEC &&
-            pci_get_word(pdev->config + pos + PCIE_DVSEC_HEADER1_OFFSET) ==
-            CXL_VENDOR_ID &&
-            pci_get_word(pdev->config + pos + PCIE_DVSEC_ID_OFFSET) ==
-            PCIE_CXL_DEVICE_DVSEC) {
-            cxl->dvsec = pos;
-            return true;
-        }
-        pos = PCI_EXT_CAP_NEXT(header);
-    }
-    error_setg(errp, "CXL: the device is flagged as CXL but has no CXL Device "
-               "DVSEC (vendor 0x%04x, id %d) in its config space; "
-               "x-cxl-decoders=off uses it as a plain PCI device",
-               CXL_VENDOR_ID, PCIE_CXL_DEVICE_DVSEC);
-    return false;
 }
 
 /* The overlay must not take from the guest what is not its own */
@@ -644,9 +656,15 @@ static bool vfio_cxl_setup_memory(VFIOCXL *cxl, Error **errp)
     unsigned n;
     int ret;
 
+    /* First: once a region has been set up only finalizing @owner ends it */
+    cxl->guard = vfio_cxl_guard_new(vfio_cxl_memory_lost, cxl, errp);
+    if (!cxl->guard) {
+        return false;
+    }
     ret = vfio_region_setup(owner, vbasedev, &cxl->mem, cxl->layout.mem_region,
                             name);
     if (ret) {
+        vfio_cxl_guard_free(cxl->guard);
         error_setg_errno(errp, -ret, "CXL: setting up memory region %d failed",
                          cxl->layout.mem_region);
         return false;
@@ -656,12 +674,7 @@ static bool vfio_cxl_setup_memory(VFIOCXL *cxl, Error **errp)
                     "every access of the guest will be slow", vbasedev->name,
                     cxl->layout.mem_region);
     }
-    if (!vfio_cxl_guard_add(&cxl->guard, &cxl->mem, vfio_cxl_memory_lost, cxl,
-                            errp)) {
-        vfio_region_exit(&cxl->mem);
-        vfio_region_finalize(&cxl->mem);
-        return false;
-    }
+    vfio_cxl_guard_watch(cxl->guard, &cxl->mem);
     cxl->reopen = timer_new_ms(QEMU_CLOCK_REALTIME, vfio_cxl_reopen, cxl);
     cxl->reopened = -REOPEN_MAX_MS;
     for (n = 0; n < cxl->layout.decoder_count; n++) {
@@ -710,46 +723,16 @@ static bool vfio_cxl_learn(VFIOCXL *cxl, Error **errp)
     VFIOPCIDevice *vdev = cxl->vdev;
 
     cxl->af_cap = pci_find_capability(PCI_DEVICE(vdev), PCI_CAP_ID_AF);
-    if (!vfio_cxl_contract_read(&vdev->vbasedev, &cxl->layout, errp) ||
-        !vfio_cxl_find_dvsec(cxl, errp) ||
-        !vfio_cxl_check_msix(cxl, errp) ||
+    if (!vfio_cxl_contract_read(&vdev->vbasedev, &cxl->layout, errp)) {
+        return false;
+    }
+    cxl->dvsec = vfio_cxl_dvsec_find(PCI_DEVICE(vdev), errp);
+    if (!cxl->dvsec || !vfio_cxl_check_msix(cxl, errp) ||
         !vfio_cxl_choose_mode(cxl, errp)) {
         return false;
     }
     return vfio_cxl_topology_find(PCI_DEVICE(vdev), vfio_cxl_window_need(cxl),
                                   &cxl->topo, errp);
-}
-
-/*
- * The range bases are QEMU's.  Where the guest programs the decoders it may
- * also write these, in units of 256 MiB: CXL r3.1 Section 8.1.3.8
- */
-static void vfio_cxl_emulate_dvsec_ranges(VFIOCXL *cxl)
-{
-    PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
-    bool guest = cxl->mode == VFIO_CXL_MODE_GUEST;
-    unsigned n;
-
-    for (n = 0; n < DVSEC_RANGE_COUNT; n++) {
-        uint32_t hi = cxl->dvsec + DVSEC_RANGE_BASE_HI(n);
-        uint32_t lo = cxl->dvsec + DVSEC_RANGE_BASE_LO(n);
-
-        pci_set_long(cxl->vdev->emulated_config_bits + hi, ~0);
-        pci_set_long(cxl->vdev->emulated_config_bits + lo, ~0);
-        pci_set_long(pdev->wmask + hi, guest ? ~0 : 0);
-        pci_set_long(pdev->wmask + lo,
-                     guest ? R_VFIO_CXL_HDM_DECODER0_BASE_LO_L_MASK : 0);
-        vfio_cxl_set_dvsec_range(cxl, n, 0);
-    }
-}
-
-static void vfio_cxl_release_bridge(VFIOCXL *cxl)
-{
-    unsigned n;
-
-    for (n = 0; n < cxl->layout.committed; n++) {
-        cxl_host_firmware_release(cxl->topo.host, n);
-    }
 }
 
 /* Decoders, ranges, migration blocker and memory; the overlay comes last */
@@ -760,7 +743,8 @@ static bool vfio_cxl_build(VFIOCXL *cxl, Error **errp)
     vfio_cxl_hdm_init(&cxl->hdm, cxl->layout.hdm_capability,
                       cxl->layout.mem_dpa + cxl->layout.mem_size,
                       &vfio_cxl_hdm_ops, cxl);
-    vfio_cxl_emulate_dvsec_ranges(cxl);
+    vfio_cxl_dvsec_emulate_ranges(cxl->vdev, cxl->dvsec,
+                                  cxl->mode == VFIO_CXL_MODE_GUEST);
     /* Every reset does this again; here it can still be refused */
     if (!vfio_cxl_firmware_init(cxl, errp)) {
         return false;
@@ -789,11 +773,11 @@ bool vfio_cxl_setup(VFIOPCIDevice *vdev, Error **errp)
         return true;
     }
     if (vdev->cxl_mode == VFIO_CXL_MODE_OFF) {
-        VFIOCXL plain = { .vdev = vdev, .mode = VFIO_CXL_MODE_OFF };
+        uint16_t dvsec = vfio_cxl_dvsec_find(PCI_DEVICE(vdev), NULL);
 
         /* Left out or not, the host's addresses are not the guest's to read */
-        if (vfio_cxl_find_dvsec(&plain, NULL)) {
-            vfio_cxl_emulate_dvsec_ranges(&plain);
+        if (dvsec) {
+            vfio_cxl_dvsec_emulate_ranges(vdev, dvsec, false);
         }
         return true;
     }
@@ -805,6 +789,14 @@ bool vfio_cxl_setup(VFIOPCIDevice *vdev, Error **errp)
         g_free(cxl);
         return false;
     }
+    cxl->qom = (VFIOCXLQom) {
+        .layout = &cxl->layout,
+        .topo = &cxl->topo,
+        .hdm = &cxl->hdm,
+        .mode = vfio_cxl_mode_names[cxl->mode],
+        .open = &cxl->open,
+        .mapped = cxl->mapped,
+    };
     trace_vfio_cxl_setup(vbasedev->name,
                          vfio_cxl_contract_name(layout->contract), layout->bar,
                          layout->regs_bar_offset + layout->hdm_offset,
@@ -829,14 +821,6 @@ bool vfio_cxl_setup(VFIOPCIDevice *vdev, Error **errp)
                                         &cxl->regs.mr, 1);
     vfio_cxl_warn_surplus(cxl);
     vfio_cxl_warn_passthrough(cxl);
-    cxl->qom = (VFIOCXLQom) {
-        .layout = &cxl->layout,
-        .topo = &cxl->topo,
-        .hdm = &cxl->hdm,
-        .mode = vfio_cxl_mode_names[cxl->mode],
-        .open = &cxl->open,
-        .mapped = cxl->mapped,
-    };
     vfio_cxl_qom_add(&cxl->qom, OBJECT(vdev));
 
     if (!phase_check(PHASE_MACHINE_READY)) {
@@ -876,7 +860,7 @@ void vfio_cxl_finalize(VFIOPCIDevice *vdev)
     if (!cxl) {
         return;
     }
-    vfio_cxl_guard_remove(&cxl->guard);
+    vfio_cxl_guard_free(cxl->guard);
     vfio_region_finalize(&cxl->mem);
     g_clear_pointer(&vdev->cxl, g_free);
 }

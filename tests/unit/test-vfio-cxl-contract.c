@@ -524,6 +524,34 @@ static void test_refuse_shadow(void)
     start_shadow(&f, 32);
     set_register(&f, 8, 0x210u << 20 | 5);
     refuse_with(&f, "expected 0x30 for its 1 decoders");
+    start_shadow(&f, 32);
+    set_register(&f, SHADOW_HDM + 0x20, 0);
+    refuse(&f, "CXL: the device capability says that firmware committed "
+           "decoders, but none of the 1 is committed, expected at least "
+           "decoder 0 to be");
+}
+
+/* Who committed them the flag says, whether they are committed the decoders */
+static void test_by_firmware(void)
+{
+    struct vfio_cxl_device_cap *cap;
+    VFIOCXLLayout layout;
+    Fake f;
+
+    start(&f);
+    accepted(&f, &layout);
+    g_assert_true(layout.by_firmware);
+    set_decoder(&f, 0, 0, 0, 0, 0);
+    accepted(&f, &layout);
+    g_assert_false(layout.by_firmware);
+
+    cap = start_shadow(&f, 32);
+    accepted(&f, &layout);
+    g_assert_true(layout.by_firmware);
+    cap->flags = 0;
+    accepted(&f, &layout);
+    g_assert_cmpuint(layout.committed, ==, 1);
+    g_assert_false(layout.by_firmware);
 }
 
 static void test_other_places(void)
@@ -1099,6 +1127,7 @@ int main(int argc, char **argv)
     TEST("shadow", test_shadow);
     TEST("live/with-device-capability", test_live_with_device_cap);
     TEST("refuse/shadow", test_refuse_shadow);
+    TEST("by-firmware", test_by_firmware);
     TEST("live/other-places", test_other_places);
     TEST("live/other-indices", test_other_indices);
     TEST("live/foreign-regions", test_foreign_regions);

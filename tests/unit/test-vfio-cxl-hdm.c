@@ -94,6 +94,7 @@ typedef struct Fixture {
     unsigned asked_n;
     VFIOCXLHdmRange asked_range;
     bool refuse;
+    const char *why;            /* the last reason told */
 } Fixture;
 
 static bool owner_may_commit(void *opaque, unsigned n,
@@ -107,6 +108,11 @@ static bool owner_may_commit(void *opaque, unsigned n,
     return !f->refuse;
 }
 
+static void owner_refused(void *opaque, unsigned n, const char *why)
+{
+    ((Fixture *)opaque)->why = why;
+}
+
 static void owner_changed(void *opaque)
 {
     ((Fixture *)opaque)->changed++;
@@ -114,6 +120,7 @@ static void owner_changed(void *opaque)
 
 static const VFIOCXLHdmOps owner_ops = {
     .may_commit = owner_may_commit,
+    .refused = owner_refused,
     .changed = owner_changed,
 };
 
@@ -758,6 +765,43 @@ static void test_refuse_by_owner(void)
     assert_decodes(&f, 1, WINDOW + 4 * UNIT, 2 * UNIT, 2 * UNIT);
 }
 
+static void assert_told(Fixture *f, unsigned n, uint32_t value,
+                        const char *why)
+{
+    f->why = NULL;
+    put(f, reg(n, CTRL), value);
+    g_assert_cmpstr(f->why, ==, why);
+}
+
+/* Whoever traces the device learns why it does not do what it was asked */
+static void test_refused_is_told(void)
+{
+    const uint32_t interleaved = CTRL_COMMIT | 0x10;
+    Fixture f;
+
+    start(&f, 2);
+    program(&f, 1, 8 * UNIT, UNIT, 0);
+    assert_told(&f, 1, CTRL_COMMIT, "the decoder before it is not committed");
+    assert_told(&f, 0, CTRL_COMMIT, "its range is empty or wraps");
+    assert_told(&f, 0, interleaved, "it is interleaved");
+    program(&f, 0, 8 * UNIT, CAPACITY + UNIT, 0);
+    assert_told(&f, 0, CTRL_COMMIT, "it ends beyond the device's memory");
+    program(&f, 0, 8 * UNIT, UNIT, 0);
+    f.refuse = true;
+    assert_told(&f, 0, CTRL_COMMIT, "it is not inside the window");
+    f.refuse = false;
+    assert_told(&f, 0, 0, NULL);
+    assert_told(&f, 0, CTRL_COMMIT, NULL);
+    assert_told(&f, 1, 0, NULL);
+    assert_told(&f, 1, CTRL_COMMIT,
+                "it begins before the end of the decoder before it");
+    program(&f, 1, 9 * UNIT, UNIT, 0);
+    assert_told(&f, 1, 0, NULL);
+    assert_told(&f, 1, CTRL_COMMIT | CTRL_LOCK, NULL);
+    assert_told(&f, 0, 0, "the decoder behind it is committed");
+    assert_told(&f, 1, 0, "it is locked");
+}
+
 /* A refused commit goes with COMMIT, and is no lock */
 static void test_refused_is_not_locked(void)
 {
@@ -1203,6 +1247,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vfio-cxl-hdm/refuse/beyond-capacity",
                     test_refuse_beyond_capacity);
     g_test_add_func("/vfio-cxl-hdm/refuse/by-owner", test_refuse_by_owner);
+    g_test_add_func("/vfio-cxl-hdm/refuse/is-told", test_refused_is_told);
     g_test_add_func("/vfio-cxl-hdm/refuse/is-not-locked",
                     test_refused_is_not_locked);
     g_test_add_func("/vfio-cxl-hdm/uncommit-order", test_uncommit_order);

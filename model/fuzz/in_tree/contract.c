@@ -183,6 +183,7 @@ static void check(Kernel *k, const VFIOCXLLayout *l)
              l->decoder_count <= VFIO_CXL_HDM_MAX_DECODERS);
     g_assert(l->hdm_size >= VFIO_CXL_HDM_BLOCK_SIZE(l->decoder_count));
     g_assert(l->committed <= l->decoder_count);
+    g_assert(l->committed || !l->by_firmware);
     for (n = 0; n < l->committed; n++) {
         const VFIOCXLHostDecoder *d = &l->decoders[n];
 
