@@ -407,52 +407,8 @@ void use_memory(Tap &tap, Device &d, const Options &options, std::uint64_t salt)
     tap.check(no_fault && widths, who + "all widths, unaligned and atomic accesses work as on RAM");
 }
 
-// ---- a device that comes and goes ----
-
-// Uses the memory of the first device for as long as it is there: one line a second,
-// one when it has come, one when it is gone. Never returns.
-[[noreturn]] void follow() {
-    using std::chrono::steady_clock;
-    for (unsigned plugged = 0;;) {
-        const auto paths = entries(driver_dir, "0");
-        Device d;
-        // The driver's attributes come after its link, this one last.
-        if (!paths.empty() && fs::exists(paths.front() / "program")) {
-            d.pci = resolve(paths.front());
-            look_up(d);
-        }
-        if (d.hpa_size < 32 * MiB || !map(d)) {
-            std::this_thread::sleep_for(std::chrono::milliseconds(200));
-            continue;
-        }
-        const auto points = both_ends(d.hpa_size, 64);
-        bool zero = false;
-        std::uint64_t rounds = 0, wrong = 0;
-        auto told = steady_clock::now();
-        bool there = without_fault([&] { zero = all_zero(d, points); });
-        say(text("CXL2: plugged n=%u base=0x%" PRIx64 " size=0x%" PRIx64 " zero=%d region=%s", ++plugged,
-                 d.hpa_base, d.hpa_size, zero, d.region.c_str()));
-        while (there) {
-            there = without_fault([&] { wrong += count_wrong(d, points, ++rounds); });
-            if (there && steady_clock::now() - told >= std::chrono::seconds(1)) {
-                told = steady_clock::now();
-                say(text("CXL2: using rounds=%" PRIu64 " wrong=%" PRIu64, rounds, wrong));
-            }
-        }
-        // What was mapped is gone for good: every access ends in SIGBUS.
-        ::munmap(d.memory.data(), d.memory.size());
-        say(text("CXL2: gone n=%u rounds=%" PRIu64 " wrong=%" PRIu64, plugged, rounds, wrong));
-    }
-}
-
-}  // namespace
-
-int main(int argc, char **argv) {
-    std::setvbuf(stdout, nullptr, _IOLBF, 0);
-    std::signal(SIGBUS, on_fault);
-    std::signal(SIGSEGV, on_fault);
-    if (argc > 1 && std::string_view(argv[1]) == "follow") follow();
-    const Options options = parse_options(read_file("/proc/cmdline"));
+// Everything that is asked for, of every device that is there; true if all was well.
+bool run(const Options &options) {
     Tap tap;
 
     utsname name{};
@@ -514,7 +470,60 @@ int main(int argc, char **argv) {
         }
     }
 
+    for (const auto &d : devices) ::munmap(d.memory.data(), d.memory.size());
     const bool good = tap.finish();
     say(std::string("CXL2: verdict=") + (good ? "pass" : "fail"));
-    return good ? 0 : 1;
+    return good;
+}
+
+// ---- a device that comes and goes ----
+
+// A device that was plugged in is examined as one that was there at start, to a verdict
+// of its own; then its memory is used for as long as it is there. One line when it has
+// come, one a second, one when it is gone. Never returns.
+[[noreturn]] void follow(Options options) {
+    using std::chrono::steady_clock;
+    options.devices = 1;
+    for (unsigned plugged = 0;;) {
+        const auto paths = entries(driver_dir, "0");
+        Device d;
+        // The driver's attributes come after its link, this one last.
+        if (!paths.empty() && fs::exists(paths.front() / "program")) {
+            d.pci = resolve(paths.front());
+            look_up(d);
+        }
+        if (d.hpa_size < 32 * MiB || !map(d)) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(200));
+            continue;
+        }
+        const auto points = both_ends(d.hpa_size, 64);
+        bool zero = false;
+        std::uint64_t rounds = 0, wrong = 0;
+        auto told = steady_clock::now();
+        bool there = without_fault([&] { zero = all_zero(d, points); });
+        say(text("CXL2: plugged n=%u base=0x%" PRIx64 " size=0x%" PRIx64 " zero=%d region=%s", ++plugged,
+                 d.hpa_base, d.hpa_size, zero, d.region.c_str()));
+        if (there) run(options);
+        while (there) {
+            there = without_fault([&] { wrong += count_wrong(d, points, ++rounds); });
+            if (there && steady_clock::now() - told >= std::chrono::seconds(1)) {
+                told = steady_clock::now();
+                say(text("CXL2: using rounds=%" PRIu64 " wrong=%" PRIu64, rounds, wrong));
+            }
+        }
+        // What was mapped is gone for good: every access ends in SIGBUS.
+        ::munmap(d.memory.data(), d.memory.size());
+        say(text("CXL2: gone n=%u rounds=%" PRIu64 " wrong=%" PRIu64, plugged, rounds, wrong));
+    }
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);
+    std::signal(SIGBUS, on_fault);
+    std::signal(SIGSEGV, on_fault);
+    const Options options = parse_options(read_file("/proc/cmdline"));
+    if (argc > 1 && std::string_view(argv[1]) == "follow") follow(options);
+    return run(options) ? 0 : 1;
 }
