@@ -10,7 +10,9 @@ namespace model::preflight {
 
 namespace {
 
-constexpr const char *Bridge = "pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=12,hdm_for_passthrough=on";
+constexpr const char *Bridge = "pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=12";
+// Decoders of the bridge are for QEMU to commit. A guest would have to program them, too.
+constexpr const char *BridgeDecoders = "hdm_for_passthrough";
 constexpr const char *Port = "cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=0";
 
 bool is_arm(const Facts &facts) {
@@ -26,14 +28,20 @@ std::string window_options(const Report &report, const char *bridge) {
                        format_size(report.window));
 }
 
-std::string device_option(const Facts &facts, const char *port) {
+constexpr const char *Mode = "x-cxl-decoders";
+
+std::string device_option(const Facts &facts, const Report &report, const char *port) {
     if (!is_socket(facts)) {
-        return fmt::format("vfio-pci,host={},bus={}", facts.address, port);
+        return fmt::format("vfio-pci,host={},bus={}{}", facts.address, port,
+                           report.ask_for_it ? fmt::format(",{}=guest", Mode) : "");
     }
     nlohmann::ordered_json device;
     device["driver"] = "vfio-user-pci";
     device["bus"] = port;
     device["socket"] = {{"type", "unix"}, {"path", facts.socket}};
+    if (report.ask_for_it) {
+        device[Mode] = "guest";
+    }
     return device.dump();
 }
 
@@ -112,9 +120,10 @@ std::vector<std::string> command_line(const Facts &facts, const Plan &plan, cons
     if (is_arm(facts)) {
         line.emplace_back("-bios QEMU_EFI.fd");
     }
-    line.push_back(fmt::format("-device {}", Bridge));
+    line.push_back(fmt::format("-device {}{}", Bridge,
+                               report.guest_mode ? "" : fmt::format(",{}=on", BridgeDecoders)));
     line.push_back(fmt::format("-device {}", Port));
-    line.push_back(fmt::format("-device {}", shell_quoted(device_option(facts, "rp0"))));
+    line.push_back(fmt::format("-device {}", shell_quoted(device_option(facts, report, "rp0"))));
     line.emplace_back("-drive file=guest.img,if=virtio");
     return line;
 }
@@ -134,20 +143,6 @@ constexpr const char *Controllers = R"(    <controller type='pci' index='0' mode
       <address type='pci' bus='0x01' slot='0x00'/>
     </controller>
     <controller type='usb' model='none'/>
-)";
-constexpr const char *Override = R"(  <qemu:override>
-    <qemu:device alias='ua-cxl0'>
-      <qemu:frontend>
-        <qemu:property name='driver' type='string' value='pxb-cxl'/>
-        <qemu:property name='hdm_for_passthrough' type='bool' value='true'/>
-      </qemu:frontend>
-    </qemu:device>
-    <qemu:device alias='ua-rp0'>
-      <qemu:frontend>
-        <qemu:property name='driver' type='string' value='cxl-rp'/>
-      </qemu:frontend>
-    </qemu:device>
-  </qemu:override>
 )";
 constexpr const char *ArmFirmware =
     R"(    <loader readonly='yes' type='pflash'>/usr/share/AAVMF/AAVMF_CODE.no-secboot.fd</loader>
@@ -197,6 +192,31 @@ std::string hostdev(const std::string &address) {
                        address.substr(11, 1));
 }
 
+std::string property(const char *name, const char *type, const char *value) {
+    return fmt::format("        <qemu:property name='{}' type='{}' value='{}'/>\n", name, type,
+                       value);
+}
+
+std::string override_of(const char *alias, const std::string &properties) {
+    return fmt::format("    <qemu:device alias='{}'>\n"
+                       "      <qemu:frontend>\n"
+                       "{}"
+                       "      </qemu:frontend>\n"
+                       "    </qemu:device>\n",
+                       alias, properties);
+}
+
+std::string overrides(const Facts &facts, const Report &report) {
+    auto bridge = property("driver", "string", "pxb-cxl");
+    bridge += report.guest_mode ? std::string() : property(BridgeDecoders, "bool", "true");
+    auto xml = override_of("ua-cxl0", bridge);
+    xml += override_of("ua-rp0", property("driver", "string", "cxl-rp"));
+    if (report.ask_for_it && !is_socket(facts)) {
+        xml += override_of("ua-gpu0", property(Mode, "string", "guest"));
+    }
+    return "  <qemu:override>\n" + xml + "  </qemu:override>\n";
+}
+
 std::string arg(const std::string &option, const std::string &value) {
     return fmt::format("    <qemu:arg value='{}'/>\n    <qemu:arg value='{}'/>\n", option,
                        escaped(value));
@@ -236,10 +256,10 @@ std::string libvirt_xml(const Facts &facts, const Plan &plan, const Report &repo
         xml += arg("-global", "max-arm-cpu.pauth-impdef=on");
     }
     if (is_socket(facts)) {
-        xml += arg("-device", device_option(facts, "ua-rp0"));
+        xml += arg("-device", device_option(facts, report, "ua-rp0"));
     }
     xml += "  </qemu:commandline>\n";
-    xml += Override;
+    xml += overrides(facts, report);
     return xml + "</domain>\n";
 }
 

@@ -22,6 +22,9 @@ namespace uapi = contract::uapi;
 constexpr std::uint16_t MemCapable = 1U << 2;
 constexpr std::uint16_t MemEnable = 1U << 2;
 
+/// CXL_HDM_DECODER_COUNT of QEMU: each committed decoder of the device needs one of the bridge.
+constexpr std::size_t BridgeDecoders = 4;
+
 Check ok(std::string id, std::string found) {
     return {std::move(id), Status::Ok, std::move(found), {}};
 }
@@ -325,6 +328,19 @@ Check check_decoders(const VfioFacts &vfio, Report &report) {
         return warning(Id, fmt::format("{}, none committed", vfio.decoders.size()),
                        "the guest has to program them itself; Linux finds memory only where the "
                        "host's firmware committed it");
+    }
+    if (committed > BridgeDecoders) {
+        report.guest_mode = true;
+        report.ask_for_it = true;
+        report.window = size;
+        return warning(
+            Id,
+            fmt::format("{}, {} committed; QEMU's host bridge has {}", vfio.decoders.size(),
+                        committed, BridgeDecoders),
+            fmt::format("have the host's firmware commit the memory by {} decoders at most: Linux "
+                        "finds no memory in a guest otherwise; x-cxl-decoders=guest, as below, is "
+                        "for one that programs them itself",
+                        BridgeDecoders));
     }
     report.window = sum;
     return ok(

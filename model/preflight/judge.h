@@ -31,6 +31,7 @@ struct Report {
     std::vector<Check> checks;
     std::uint64_t window = 0; ///< bytes that the fixed window needs; 0: not known
     bool guest_mode = false;  ///< the guest programs the decoders
+    bool ask_for_it = false;  ///< and QEMU has to be told so
     unsigned phys_bits = 0;   ///< that the guest needs
 
     bool ready() const;

@@ -48,6 +48,13 @@ ends 0 '"window_bytes": 1073741824' --json --socket "$dir/s"
 # What a host shows and what its VFIO device says, together.
 ends 0 'answers on' --sysfs "$tree/sys" --arch x86_64 --socket "$dir/s" 81:00.0
 
+# Committed decoders that QEMU would refuse: it is told to leave them to the guest.
+start --decoders 6
+ends 0 'x-cxl-decoders=guest, as below' --socket "$dir/s"
+ends 0 '"x-cxl-decoders":"guest"}' --socket "$dir/s"
+ends 0 'cxl-fmw.0.size=1536M' --socket "$dir/s"
+start --hdm-size 1G
+
 if command -v virt-xml-validate >/dev/null; then
     for arch in aarch64 x86_64; do
         timeout 20 "$preflight" --xml --arch $arch --socket "$dir/s" >"$dir/out" 2>"$dir/err" &&

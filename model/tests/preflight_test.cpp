@@ -12,6 +12,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fmt/format.h>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -39,6 +40,10 @@ const Check &find(const Report &report, const std::string &id) {
 std::string told(const Report &report, const std::string &id) {
     const auto &check = find(report, id);
     return std::string(status_name(check.status)) + ": " + check.found + " | " + check.advice;
+}
+
+bool contains(const std::string &text, const std::string &part) {
+    return text.find(part) != std::string::npos;
 }
 
 /// Expects that check `id` has a status, and says something to the user.
@@ -408,11 +413,12 @@ Facts ask_model(const device::Config &config, const char *fault_name = nullptr) 
     return facts;
 }
 
-device::Config model_of(ContractKind contract, unsigned decoders = 1) {
+device::Config model_of(ContractKind contract, unsigned decoders = 1,
+                        std::uint64_t size = 2 * GiB) {
     device::Config config;
     config.contract = contract;
     config.decoders = decoders;
-    config.hdm_size = 2 * GiB;
+    config.hdm_size = size;
     config.decoder_size = 0;
     const auto checked = device::validate(config, true, false);
     EXPECT_TRUE(checked.has_value());
@@ -445,6 +451,10 @@ TEST(Model, DecodersThatNobodyCommitted) {
     EXPECT_EQ(all.window, 2 * GiB);
     EXPECT_TRUE(all.guest_mode);
     EXPECT_TRUE(all.ready());
+    // That is what QEMU does by itself then.
+    const auto text = as_text(ask_model(config), Guest, all);
+    EXPECT_FALSE(contains(text, "x-cxl-decoders"));
+    EXPECT_FALSE(contains(text, "hdm_for_passthrough"));
 }
 
 TEST(Model, TheWindowIsWhatIsCommitted) {
@@ -459,6 +469,36 @@ TEST(Model, CommittedDecodersComeFirst) {
     auto facts = ask_model(model_of(ContractKind::Live, 2));
     facts.vfio->decoders[0].committed = false;
     expect(judge(facts, Guest), "decoders", Status::Failed, "decoder 1 is committed");
+}
+
+// QEMU refuses what its host bridge has no decoder for, so the guest has to do it.
+TEST(Model, MoreDecodersThanTheBridgeHas) {
+    for (const unsigned decoders : {4U, 6U, 8U, 10U}) {
+        auto facts = ask_model(model_of(ContractKind::Live, decoders, decoders * GiB));
+        // Not all of the memory is committed, and a guest may program more.
+        facts.vfio->memory->size += GiB;
+        const auto all = judge(facts, Guest);
+        const bool too_many = decoders > 4;
+        expect(all, "decoders", too_many ? Status::Warning : Status::Ok,
+               too_many ? fmt::format("{0}, {0} committed; QEMU's host bridge has 4", decoders)
+                        : "4, 4 committed");
+        EXPECT_TRUE(all.ready());
+        EXPECT_EQ(all.guest_mode, too_many);
+        EXPECT_EQ(all.window, (too_many ? decoders + 1 : decoders) * GiB);
+
+        auto text = as_text(facts, Guest, all);
+        EXPECT_EQ(contains(text, R"(,"x-cxl-decoders":"guest"})"), too_many);
+        EXPECT_EQ(contains(text, ",hdm_for_passthrough=on"), !too_many);
+        EXPECT_EQ(contains(text, "name='hdm_for_passthrough'"), !too_many);
+        const char *override = "name='x-cxl-decoders' type='string' value='guest'";
+        EXPECT_FALSE(contains(text, override));
+
+        facts.socket.clear();
+        facts.address = "0000:81:00.0";
+        text = as_text(facts, Guest, all);
+        EXPECT_EQ(contains(text, "bus=rp0,x-cxl-decoders=guest"), too_many);
+        EXPECT_EQ(contains(text, override), too_many);
+    }
 }
 
 struct Broken {
