@@ -289,8 +289,9 @@ Check check_decoders(const VfioFacts &vfio, Report &report) {
     if (vfio.decoders.empty()) {
         return skipped(Id, "where they are is not known");
     }
+    const auto size = vfio.memory ? vfio.memory->size : 0;
     std::uint64_t sum = 0;
-    std::uint64_t end = 0;
+    std::uint64_t end = 0; // in the memory region
     std::size_t committed = 0;
     for (std::size_t i = 0; i < vfio.decoders.size(); ++i) {
         const auto &decoder = vfio.decoders[i];
@@ -311,16 +312,17 @@ Check check_decoders(const VfioFacts &vfio, Report &report) {
                                       format_size(decoder.size), committed),
                           "the host's firmware programmed it wrongly: update it");
         }
+        // The live region begins behind what decoder 0 skips.
+        const auto skip = i == 0 && vfio.generation == Generation::Live ? 0 : decoder.skip;
+        if (skip > size - end || decoder.size > size - end - skip) {
+            return failed(Id,
+                          fmt::format("decoders end at {}, the memory region at {}",
+                                      format_size(end + skip + decoder.size), format_size(size)),
+                          "what QEMU refuses: a fault of the kernel's driver");
+        }
         ++committed;
         sum += decoder.size;
-        end += decoder.skip + decoder.size;
-    }
-    const auto size = vfio.memory ? vfio.memory->size : 0;
-    if (end > size) {
-        return failed(Id,
-                      fmt::format("decoders end at {}, the memory region at {}", format_size(end),
-                                  format_size(size)),
-                      "what QEMU refuses: a fault of the kernel's driver");
+        end += skip + decoder.size;
     }
     if (committed == 0) {
         report.guest_mode = true;

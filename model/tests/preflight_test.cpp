@@ -471,6 +471,20 @@ TEST(Model, CommittedDecodersComeFirst) {
     expect(judge(facts, Guest), "decoders", Status::Failed, "decoder 1 is committed");
 }
 
+TEST(Model, WhatDecoder0SkipsIsNotInTheLiveRegion) {
+    for (const auto contract : {ContractKind::Live, ContractKind::Shadow}) {
+        auto facts = ask_model(model_of(contract, 2));
+        facts.vfio->decoders[0].skip = GiB;
+        const bool live = contract == ContractKind::Live;
+        expect(judge(facts, Guest), "decoders", live ? Status::Ok : Status::Failed,
+               live ? "2, 2 committed: 2G" : "decoders end at 3G, the memory region at 2G");
+        // What a later one skips is in it, and no sum wraps.
+        facts.vfio->decoders[0].skip = 0;
+        facts.vfio->decoders[1].skip = UINT64_MAX - GiB + 1;
+        expect(judge(facts, Guest), "decoders", Status::Failed, "decoders end at");
+    }
+}
+
 // QEMU refuses what its host bridge has no decoder for, so the guest has to do it.
 TEST(Model, MoreDecodersThanTheBridgeHas) {
     for (const unsigned decoders : {4U, 6U, 8U, 10U}) {
