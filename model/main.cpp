@@ -27,6 +27,7 @@ using model::device::ContractKind;
 struct Typed {
     std::string hdm_size;
     std::string decoder_size;
+    std::string decoder_skip;
     std::string bar_size;
     std::string page_size;
     std::string host_base;
@@ -76,6 +77,7 @@ bool apply(const Typed &typed, Config &config) {
     config.decoders = static_cast<unsigned>(decoders);
     return size("--hdm-size", typed.hdm_size, config.hdm_size) &&
            size("--decoder-size", typed.decoder_size, config.decoder_size) &&
+           size("--decoder-skip", typed.decoder_skip, config.decoder_skip) &&
            size("--bar-size", typed.bar_size, config.bar_size) &&
            size("--page-size", typed.page_size, config.page_size) &&
            size("--host-base", typed.host_base, config.host_base) &&
@@ -175,6 +177,11 @@ int run(int argc, char **argv) {
         ->type_name("N");
     app.add_option("--decoder-size", typed.decoder_size,
                    "Size of each decoder (default: --hdm-size divided by --decoders)")
+        ->type_name("SIZE");
+    app.add_option("--decoder-skip", typed.decoder_skip,
+                   "Device memory that each decoder leaves out in front of its own (DPA skip), "
+                   "multiple of 256M (default 0); it is part of --hdm-size, but for decoder 0's on "
+                   "live, whose memory region begins behind it")
         ->type_name("SIZE");
     app.add_flag("--uncommitted", config.uncommitted, "Firmware has not committed the decoders");
     app.add_option("--page-size", typed.page_size,

@@ -63,13 +63,15 @@ void HdmBlock::write(std::uint64_t offset, ByteView from) {
     }
 }
 
-void HdmBlock::program(unsigned index, std::uint64_t base, std::uint64_t size,
-                       bool commit_and_lock) {
+void HdmBlock::program(unsigned index, std::uint64_t base, std::uint64_t size, bool commit_and_lock,
+                       std::uint64_t skip) {
     const std::uint32_t at = hdm::decoder_offset(index);
     registers_.set(at + hdm::BaseLow, static_cast<std::uint32_t>(base) & HighBits);
     registers_.set(at + hdm::BaseHigh, static_cast<std::uint32_t>(base >> 32));
     registers_.set(at + hdm::SizeLow, static_cast<std::uint32_t>(size) & HighBits);
     registers_.set(at + hdm::SizeHigh, static_cast<std::uint32_t>(size >> 32));
+    registers_.set(at + hdm::SkipLow, static_cast<std::uint32_t>(skip) & HighBits);
+    registers_.set(at + hdm::SkipHigh, static_cast<std::uint32_t>(skip >> 32));
     registers_.set(at + hdm::Control,
                    commit_and_lock ? hdm::LockOnCommit | hdm::Commit | hdm::Committed : 0U);
     if (commit_and_lock) {

@@ -71,11 +71,13 @@ class HdmBlock {
     /// COMMIT ends in COMMITTED or ERROR_NOT_COMMITTED.
     void write(std::uint64_t offset, ByteView from);
 
-    /// What firmware does at boot. base and size: multiples of 256 MiB.
-    void program(unsigned index, std::uint64_t base, std::uint64_t size, bool commit_and_lock);
+    /// What firmware does at boot. base, size and skip: multiples of 256 MiB.
+    void program(unsigned index, std::uint64_t base, std::uint64_t size, bool commit_and_lock,
+                 std::uint64_t skip = 0);
 
     std::uint64_t base(unsigned index) const { return pair(index, hdm::BaseLow); }
     std::uint64_t length(unsigned index) const { return pair(index, hdm::SizeLow); }
+    std::uint64_t skip(unsigned index) const { return pair(index, hdm::SkipLow); }
     std::uint32_t control(unsigned index) const {
         return registers_.get<std::uint32_t>(hdm::decoder_offset(index) + hdm::Control);
     }

@@ -3,6 +3,7 @@
 
 #include "cxl/hdm_decoder.h"
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <fmt/format.h>
@@ -26,32 +27,47 @@ Result<Config> validate(Config config, bool hdm_size_given, bool decoder_size_gi
         return fail(EINVAL, fmt::format("--decoders {}: a CXL device can have 1, 2, 4, 6, 8 or 10",
                                         config.decoders));
     }
+    if (config.decoder_skip % cxl::hdm::Unit != 0 || config.decoder_skip > MaxHdmSize) {
+        return fail(EINVAL, fmt::format("--decoder-skip {}: must be a multiple of 256M up to {}",
+                                        format_size(config.decoder_skip), format_size(MaxHdmSize)));
+    }
+    const std::uint64_t left_out = skipped(config);
     if (decoder_size_given) {
         if (const auto ok = check_units("--decoder-size", config.decoder_size); !ok) {
             return tl::unexpected(ok.error());
         }
-        const std::uint64_t together = config.decoder_size * config.decoders;
+        const std::uint64_t together = config.decoder_size * config.decoders + left_out;
         if (hdm_size_given && config.hdm_size != together) {
             return fail(EINVAL,
-                        fmt::format("--hdm-size {}: {} decoders of --decoder-size {} make {}; give "
-                                    "one of the two options, or sizes that agree",
+                        fmt::format("--hdm-size {}: {} decoders of --decoder-size {}{} make {}; "
+                                    "give one of the two options, or sizes that agree",
                                     format_size(config.hdm_size), config.decoders,
-                                    format_size(config.decoder_size), format_size(together)));
+                                    format_size(config.decoder_size),
+                                    left_out != 0 ? " and what --decoder-skip leaves out" : "",
+                                    format_size(together)));
         }
         config.hdm_size = together;
-    } else if (!hdm_size_given && config.hdm_size < config.decoders * cxl::hdm::Unit) {
-        config.hdm_size = config.decoders * cxl::hdm::Unit;
+    } else if (!hdm_size_given) {
+        config.hdm_size = std::max(config.hdm_size, config.decoders * cxl::hdm::Unit) + left_out;
     }
     if (const auto ok = check_units("--hdm-size", config.hdm_size); !ok) {
         return tl::unexpected(ok.error());
     }
     if (!decoder_size_given) {
-        config.decoder_size = config.hdm_size / config.decoders;
-        if (config.decoder_size % cxl::hdm::Unit != 0) {
-            return fail(EINVAL,
-                        fmt::format("--hdm-size {}: must divide into {} decoders (--decoders)"
-                                    " of a multiple of 256M each",
-                                    format_size(config.hdm_size), config.decoders));
+        if (config.hdm_size <= left_out) {
+            return fail(EINVAL, fmt::format("--hdm-size {}: {} decoders leave out {} "
+                                            "(--decoder-skip), so nothing is left to decode",
+                                            format_size(config.hdm_size), config.decoders,
+                                            format_size(left_out)));
+        }
+        config.decoder_size = (config.hdm_size - left_out) / config.decoders;
+        if ((config.hdm_size - left_out) % (config.decoders * cxl::hdm::Unit) != 0) {
+            return fail(
+                EINVAL,
+                fmt::format("--hdm-size {}: must divide into {} decoders (--decoders)"
+                            " of a multiple of 256M each{}",
+                            format_size(config.hdm_size), config.decoders,
+                            left_out != 0 ? ", without what --decoder-skip leaves out" : ""));
         }
     }
     if (!std::has_single_bit(config.bar_size) || config.bar_size < MinBarSize ||

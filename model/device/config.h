@@ -13,13 +13,14 @@ namespace model::device {
 enum class ContractKind { Live, Shadow };
 
 struct Config {
-    std::uint64_t hdm_size = 256 * MiB; ///< device memory, all decoders together
+    std::uint64_t hdm_size = 256 * MiB; ///< the memory region: all decoders, and what they skip
     ContractKind contract = ContractKind::Live;
     std::uint16_t vendor_id = 0x1234;
     std::uint16_t device_id = 0xc2a1;
     std::uint64_t bar_size = 1 * MiB;
     unsigned decoders = 1;
-    std::uint64_t decoder_size = 0; ///< of each; 0: hdm_size / decoders
+    std::uint64_t decoder_size = 0; ///< of each; 0: what hdm_size gives each
+    std::uint64_t decoder_skip = 0; ///< device memory that each leaves out in front of its own
     bool uncommitted = false;       ///< firmware left the decoders alone
     std::uint64_t page_size = 4 * KiB;
     std::uint64_t host_base = 0x424240000000; ///< where the host decodes the memory
@@ -39,6 +40,13 @@ inline constexpr std::uint64_t MinBarSize = 256 * KiB;
 inline constexpr std::uint64_t MaxBarSize = 1ULL << 40;
 inline constexpr std::uint64_t MaxHdmSize = 1ULL << 46;
 inline constexpr std::uint64_t MaxAddress = 1ULL << 52; ///< host physical addresses end here
+
+/// Device memory that the decoders leave out, of what the memory region shows: the live kernel's
+/// begins with what decoder 0 decodes, the shadow kernel's with the device's first byte.
+constexpr std::uint64_t skipped(const Config &config) {
+    const unsigned shown = config.decoders - (config.contract == ContractKind::Live ? 1U : 0U);
+    return shown * config.decoder_skip;
+}
 
 /// Checks the options against each other and fills in decoder_size and hdm_size where one follows
 /// from the other. Error EINVAL: text names option, value and what is allowed.

@@ -43,6 +43,7 @@ Json decoders_json(const cxl::HdmBlock &hdm) {
         const auto control = hdm.control(i);
         list.push_back({{"base", hdm.base(i)},
                         {"size", hdm.length(i)},
+                        {"skip", hdm.skip(i)},
                         {"control", control},
                         {"committed", (control & cxl::hdm::Committed) != 0},
                         {"locked", (control & cxl::hdm::LockOnCommit) != 0}});

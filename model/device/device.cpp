@@ -120,7 +120,7 @@ void Device::build_engine_bar() {
 void Device::program_decoders() {
     for (unsigned i = 0; i < config_.decoders && !config_.uncommitted; ++i) {
         cachemem_.hdm().program(i, config_.host_base + i * config_.decoder_size,
-                                config_.decoder_size, true);
+                                config_.decoder_size, true, config_.decoder_skip);
     }
 }
 

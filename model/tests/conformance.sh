@@ -51,6 +51,7 @@ green() { # TEXT OPTION...
 green defaults
 green '64 KiB pages' --page-size 64K
 green 'four decoders, 1 GiB' --decoders 4
+green 'two decoders that skip memory' --decoders 2 --decoder-skip 512M
 green uncommitted --uncommitted
 green 'no cache, large BAR' --no-cache --bar-size 256M
 green '256 GiB' --hdm-size 256G

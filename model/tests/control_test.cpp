@@ -63,6 +63,7 @@ TEST(Control, StateTellsDecodersResetsAndMappings) {
     EXPECT_EQ(state["decoders"].size(), 1U);
     EXPECT_EQ(state["decoders"][0]["base"], 0x424240000000U);
     EXPECT_EQ(state["decoders"][0]["locked"], true);
+    EXPECT_EQ(state["decoders"][0]["skip"], 0U);
     EXPECT_EQ(state["resets"]["device"], 1);
     EXPECT_EQ(state["resets"]["total"], 1);
     EXPECT_EQ(state["dma_maps"], 1);
@@ -116,6 +117,46 @@ TEST(Options, NonsenseIsRefusedByOptionAndValue) {
                   },
                   false, true),
               "accepted");
+}
+
+TEST(Options, SkippedMemoryIsPartOfTheRegion) {
+    const auto checked = [](auto change, bool hdm_given = false, bool decoder_given = false) {
+        device::Config config;
+        config.decoders = 2;
+        config.decoder_skip = 512 * MiB;
+        change(config);
+        return validate(config, hdm_given, decoder_given);
+    };
+    using C = device::Config;
+    using device::ContractKind;
+    // Live's region begins behind what decoder 0 skips.
+    EXPECT_EQ(value_of(checked([](C &) {})).hdm_size, 1 * GiB);
+    EXPECT_EQ(value_of(checked([](C &c) { c.contract = ContractKind::Shadow; })).hdm_size,
+              1 * GiB + 512 * MiB);
+    EXPECT_EQ(value_of(checked([](C &c) { c.decoder_size = 1 * GiB; }, false, true)).hdm_size,
+              2 * GiB + 512 * MiB);
+    EXPECT_EQ(value_of(checked([](C &c) { c.hdm_size = 1 * GiB; }, true)).decoder_size, 256 * MiB);
+    const auto text = [&](auto change, bool hdm_given = false, bool decoder_given = false) {
+        const auto result = checked(change, hdm_given, decoder_given);
+        return result ? std::string("accepted") : result.error().text;
+    };
+    EXPECT_EQ(text([](C &c) { c.decoder_skip = 1 * MiB; }),
+              "--decoder-skip 1M: must be a multiple of 256M up to 64T");
+    EXPECT_EQ(text([](C &c) { c.decoder_skip = 1ULL << 63; }).substr(0, 14), "--decoder-skip");
+    EXPECT_EQ(text([](C &c) { c.hdm_size = 512 * MiB; }, true),
+              "--hdm-size 512M: 2 decoders leave out 512M (--decoder-skip), so nothing is left to "
+              "decode");
+    EXPECT_EQ(text([](C &c) { c.hdm_size = 1280 * MiB; }, true),
+              "--hdm-size 1280M: must divide into 2 decoders (--decoders) of a multiple of 256M "
+              "each, without what --decoder-skip leaves out");
+    EXPECT_EQ(text(
+                  [](C &c) {
+                      c.hdm_size = 1 * GiB;
+                      c.decoder_size = 512 * MiB;
+                  },
+                  true, true),
+              "--hdm-size 1G: 2 decoders of --decoder-size 512M and what --decoder-skip leaves out "
+              "make 1536M; give one of the two options, or sizes that agree");
 }
 
 TEST(Sizes, AreReadAndWritten) {

@@ -255,6 +255,33 @@ TEST(Live, SeveralDecodersFollowEachOther) {
     }
 }
 
+TEST(Decoder, FirmwareProgramsTheSkip) {
+    cxl::HdmBlock block(2);
+    block.program(1, 0x100000000, hdm::Unit, true, 0x340000000);
+    EXPECT_EQ(block.skip(0), 0U);
+    EXPECT_EQ(block.skip(1), 0x340000000U);
+    EXPECT_EQ(block.dword(hdm::decoder_offset(1) + hdm::SkipLow), 0x40000000U);
+    EXPECT_EQ(block.dword(hdm::decoder_offset(1) + hdm::SkipHigh), 3U);
+}
+
+// A reset programs them anew, and the region has the memory in between.
+TEST(Live, DecodersThatSkipMemory) {
+    device::Config config;
+    config.decoders = 2;
+    config.decoder_skip = 512 * MiB;
+    Harness harness(valid(config));
+    for (int round = 0; round < 2; ++round) {
+        EXPECT_EQ(value_of(harness.client->region(9)).info.size, 1 * GiB);
+        for (unsigned i = 0; i < 2; ++i) {
+            const std::uint32_t at = hdm::decoder_offset(i);
+            EXPECT_EQ(harness.read32(10, at), 0x40000000U + i * 0x10000000U) << "one host range";
+            EXPECT_EQ(harness.read32(10, at + hdm::SkipLow), 0x20000000U);
+            EXPECT_EQ(harness.read32(10, at + hdm::Control), Locked);
+        }
+        EXPECT_EQ(code_of(harness.client->reset()), 0);
+    }
+}
+
 TEST(Live, UncommittedDecodersAreEmptyAndMemoryIsThere) {
     device::Config config;
     config.uncommitted = true;
@@ -289,6 +316,17 @@ TEST_F(ShadowContract, DeviceCapabilityHasThirtyTwoBytes) {
     EXPECT_EQ(cap.dpa_region_index, 9U);
     EXPECT_EQ(cap.comp_regs_region_index, 10U);
     EXPECT_EQ(cap.flags, 3U);
+}
+
+TEST(Shadow, SkippedMemoryIsInTheRegion) {
+    device::Config config;
+    config.contract = device::ContractKind::Shadow;
+    config.decoder_skip = 512 * MiB;
+    Harness harness(valid(config));
+    EXPECT_EQ(value_of(harness.client->region(9)).info.size, 768 * MiB);
+    const std::uint32_t at = cxl::HdmOffset + hdm::decoder_offset(0);
+    EXPECT_EQ(harness.read32(10, at + hdm::SkipLow), 0x20000000U);
+    EXPECT_EQ(harness.read32(10, at + hdm::SizeLow), 0x10000000U);
 }
 
 TEST_F(ShadowContract, DeviceInfoNeverExceedsArgsz) {

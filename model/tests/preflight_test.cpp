@@ -465,6 +465,21 @@ TEST(Model, TheWindowIsWhatIsCommitted) {
     EXPECT_EQ(all.window, 1 * GiB);
 }
 
+// Live's region begins behind what decoder 0 skips, shadow's in front of it.
+TEST(Model, DecodersThatSkipMemory) {
+    for (const auto contract : {ContractKind::Live, ContractKind::Shadow}) {
+        device::Config config;
+        config.contract = contract;
+        config.decoders = 2;
+        config.decoder_skip = 1 * GiB;
+        auto facts = ask_model(*device::validate(config, false, false));
+        expect(judge(facts, Guest), "decoders", Status::Ok, "2, 2 committed");
+        EXPECT_EQ(judge(facts, Guest).window, 512 * MiB);
+        facts.vfio->memory->size -= 256 * MiB;
+        expect(judge(facts, Guest), "decoders", Status::Failed, "decoders end at");
+    }
+}
+
 TEST(Model, CommittedDecodersComeFirst) {
     auto facts = ask_model(model_of(ContractKind::Live, 2));
     facts.vfio->decoders[0].committed = false;

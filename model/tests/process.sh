@@ -32,6 +32,7 @@ refused '--hdm-size 100M: must be a multiple of 256M' --socket "$dir/s" --hdm-si
 refused "--hdm-size: 'lots'" --socket "$dir/s" --hdm-size lots
 refused "--contract 'both': must be live or shadow" --socket "$dir/s" --contract both
 refused '--decoders 11: a CXL device can have 1, 2, 4, 6, 8 or 10' --socket "$dir/s" --decoders 11
+refused '--decoder-skip 1M: must be a multiple of 256M' --socket "$dir/s" --decoder-skip 1M
 refused '--bar-size 64K: must be a power of two from 256K' --socket "$dir/s" --bar-size 64K
 refused '--page-size 2M: must be 4K or 64K' --socket "$dir/s" --page-size 2M
 refused '--vendor-id 0x12345: must be at most 0xffff' --socket "$dir/s" --vendor-id 0x12345
