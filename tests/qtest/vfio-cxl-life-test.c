@@ -9,7 +9,6 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
-#include "qemu/bswap.h"
 #include "qemu/cutils.h"
 #include "qapi/error.h"
 #include "qobject/qbool.h"
@@ -59,31 +58,6 @@ static void assert_property_open(Vm *vm, bool value)
     QDict *answer = device_get(vm, "cxl-memory-open");
 
     g_assert_cmpint(qdict_get_bool(answer, "return"), ==, value);
-    qobject_unref(answer);
-}
-
-static void assert_decoder(Vm *vm, unsigned n, const char *state, bool locked,
-                           uint64_t base, uint64_t size, uint64_t dpa)
-{
-    QDict *answer = device_get(vm, "cxl-decoders");
-    QList *list = qobject_to(QList, qdict_get(answer, "return"));
-    const QListEntry *it = qlist_first(list);
-    QDict *d;
-
-    while (n--) {
-        g_assert_nonnull(it);
-        it = qlist_next(it);
-    }
-    g_assert_nonnull(it);
-    d = qobject_to(QDict, qlist_entry_obj(it));
-    g_assert_cmpstr(qdict_get_str(d, "state"), ==, state);
-    g_assert_cmpint(qdict_get_bool(d, "locked"), ==, locked);
-    g_assert_cmphex(qnum_get_uint(qobject_to(QNum, qdict_get(d, "base"))), ==,
-                    base);
-    g_assert_cmphex(qnum_get_uint(qobject_to(QNum, qdict_get(d, "size"))), ==,
-                    size);
-    g_assert_cmphex(qnum_get_uint(qobject_to(QNum, qdict_get(d, "dpa"))), ==,
-                    dpa);
     qobject_unref(answer);
 }
 
@@ -861,170 +835,6 @@ static void test_commit_cost(void)
     g_assert_cmpint(large, <=, 3 * small + 200);
 }
 
-/* The sweep */
-
-#define BLOCK           0x50u       /* two decoders */
-
-/*
- * What the specification makes of a register block, with nothing taken from
- * QEMU's: its bytes, where it is writable and what a commit does.
- */
-typedef struct Oracle {
-    uint8_t bytes[BLOCK];
-    bool locked;                    /* decoder 0 and 1, as firmware left them */
-    uint64_t window, window_size;
-    uint64_t capacity;
-} Oracle;
-
-static uint32_t oracle_get(const Oracle *o, unsigned at)
-{
-    return ldl_le_p(o->bytes + at);
-}
-
-static uint64_t oracle_get_pair(const Oracle *o, unsigned at)
-{
-    return ldq_le_p(o->bytes + at);
-}
-
-/* CXL r3.1 Section 8.2.4.20.12, for decoder @n of two */
-static bool oracle_may_commit(const Oracle *o, unsigned n)
-{
-    uint64_t base = oracle_get_pair(o, HDM_BASE(n));
-    uint64_t size = oracle_get_pair(o, HDM_SIZE(n));
-    uint64_t skip = oracle_get_pair(o, HDM_SKIP(n));
-
-    /* The sweep never has decoder 0 committed when it commits decoder 1 */
-    return n == 0 && !(oracle_get(o, HDM_CTRL(n)) & 0xf0) && size &&
-           base >= o->window && size <= o->window_size &&
-           base - o->window <= o->window_size - size &&
-           skip <= o->capacity && size <= o->capacity - skip;
-}
-
-static void oracle_write_register(Oracle *o, unsigned at, uint32_t value)
-{
-    static const uint32_t writable[8] = {
-        0xf0000000, 0xffffffff, 0xf0000000, 0xffffffff,
-        0x000033ff, 0xf0000000, 0xffffffff, 0x00000000,
-    };
-    unsigned n = (at - HDM_BASE(0)) / 0x20;
-
-    if (at == HDM_GLOBAL) {
-        stl_le_p(o->bytes + at, value & 3);
-    }
-    if (at < HDM_BASE(0) || o->locked) {
-        return;
-    }
-    stl_le_p(o->bytes + at, value & writable[(at - HDM_BASE(0)) % 0x20 / 4]);
-    if (at == HDM_CTRL(n) && value & CTRL_COMMIT) {
-        stl_le_p(o->bytes + at, oracle_get(o, at) |
-                 (oracle_may_commit(o, n) ? CTRL_COMMITTED : CTRL_ERROR));
-    }
-}
-
-/* CXL r3.1 Section 8.2.2: whole registers only */
-static void oracle_write(Oracle *o, unsigned at, uint64_t value, unsigned size)
-{
-    if (size >= 4 && at % 4 == 0) {
-        oracle_write_register(o, at, value);
-        if (size == 8) {
-            oracle_write_register(o, at + 4, value >> 32);
-        }
-    }
-}
-
-static void assert_block(Vm *vm, const Oracle *o)
-{
-    uint8_t now[BLOCK];
-
-    qtest_memread(vm->qts, hdm_at(0, 0), now, sizeof(now));
-    g_assert_cmpmem(now, sizeof(now), o->bytes, sizeof(o->bytes));
-}
-
-/* Bring the block to where each step of the sweep begins */
-static void sweep_start(Vm *vm, Oracle *o)
-{
-    unsigned n;
-
-    memset(o->bytes, 0, sizeof(o->bytes));
-    /* Two decoders, device-coherent only; no interleaving, UIO or poison */
-    stl_le_p(o->bytes, 1 | (qtest_readl(vm->qts, hdm_at(0, 0)) & 0xf0) |
-             1 << 21);
-    stl_le_p(o->bytes + HDM_GLOBAL, 2);
-    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
-    for (n = 0; n < 2; n++) {
-        stq_le_p(o->bytes + HDM_BASE(n), o->window + n * UNIT);
-        stq_le_p(o->bytes + HDM_SIZE(n), UNIT);
-        if (o->locked) {
-            stl_le_p(o->bytes + HDM_CTRL(n), CTRL_FIRMWARE);
-        } else {
-            qtest_writel(vm->qts, hdm_at(0, HDM_CTRL(n)), 0);
-            qtest_writeq(vm->qts, hdm_at(0, HDM_BASE(n)),
-                         o->window + n * UNIT);
-            qtest_writeq(vm->qts, hdm_at(0, HDM_SIZE(n)), UNIT);
-            qtest_writeq(vm->qts, hdm_at(0, HDM_SKIP(n)), 0);
-        }
-    }
-}
-
-static void test_sweep(const char *members, bool locked)
-{
-    static const uint64_t values[] = {
-        0, UINT64_MAX, 0x0000020000000200, 0x1000000010000000,
-        0x0000010000000100,
-    };
-    Model *m = model_start("--decoders 2 --decoder-size 256M");
-    Vm *vm = vm_start_with(m, WINDOW("cxl.0", "512M") BRIDGE_0 PORT(0),
-                           members);
-    Oracle o = {
-        .locked = locked, .window = window_base(vm, 0), .window_size = 2 * UNIT,
-        .capacity = 2 * UNIT,
-    };
-    /* The registers in front of the block are the device's own */
-    uint8_t around[8 + BLOCK];
-    unsigned at, size, i, steps = 0;
-
-    pci_enable(vm, 0);
-    sweep_start(vm, &o);
-    assert_block(vm, &o);
-
-    for (at = 0; at < 8; at += 4) {
-        stl_le_p(around + at, qtest_readl(vm->qts, hdm_at(0, at) - 8));
-    }
-    memcpy(around + 8, o.bytes, BLOCK);
-    for (size = 1; size <= 8; size *= 2) {
-        for (at = 0; at + size <= sizeof(around); at++) {
-            g_assert_cmphex(read_sized(vm, hdm_at(0, at) - 8, size), ==,
-                            ldn_le_p(around + at, size));
-            steps++;
-        }
-    }
-
-    for (i = 0; i < ARRAY_SIZE(values); i++) {
-        for (size = 1; size <= 8; size *= 2) {
-            for (at = 0; at + size <= BLOCK; at++) {
-                sweep_start(vm, &o);
-                write_sized(vm, hdm_at(0, at), values[i], size);
-                oracle_write(&o, at, values[i], size);
-                assert_block(vm, &o);
-                steps++;
-            }
-        }
-    }
-    g_test_message("%u accesses", steps);
-    vm_stop(vm);
-    model_stop(m);
-}
-
-static void test_sweep_locked(void)
-{
-    test_sweep(LOCKED, true);
-}
-
-static void test_sweep_guest(void)
-{
-    test_sweep(GUEST, false);
-}
-
 /* Snapshots and migration */
 
 static void test_snapshots(void)
@@ -1118,8 +928,6 @@ static void add_tests(void)
     TEST("cycles/hotplug", test_hundred_plugs);
     TEST("cycles/commit", test_thousand_commits);
     TEST("cycles/commit-cost", test_commit_cost);
-    TEST("sweep/locked", test_sweep_locked);
-    TEST("sweep/guest", test_sweep_guest);
     TEST("snapshots", test_snapshots);
     TEST("snapshots/job", test_snapshot_job);
 #undef TEST

@@ -603,16 +603,22 @@ bool memory_seen(Vm *vm, Model *m, uint64_t addr, uint64_t dpa)
     return reads;
 }
 
-void assert_window_mapped(Vm *vm, Model *m, uint64_t base, uint64_t size,
-                          bool mapped)
+void assert_slice_mapped(Vm *vm, Model *m, uint64_t base, uint64_t size,
+                         uint64_t dpa, bool mapped)
 {
     uint64_t offsets[] = { 0, 8, 4096, size / 2, size - 4096, size - 8 };
     unsigned i;
 
     for (i = 0; i < ARRAY_SIZE(offsets); i++) {
-        g_assert_cmpint(memory_seen(vm, m, base + offsets[i], offsets[i]), ==,
-                        mapped);
+        g_assert_cmpint(memory_seen(vm, m, base + offsets[i],
+                                    dpa + offsets[i]), ==, mapped);
     }
+}
+
+void assert_window_mapped(Vm *vm, Model *m, uint64_t base, uint64_t size,
+                          bool mapped)
+{
+    assert_slice_mapped(vm, m, base, size, 0, mapped);
 }
 
 void assert_firmware_decoder(Vm *vm, unsigned i, uint64_t base,
@@ -764,6 +770,31 @@ QDict *device_get(Vm *vm, const char *property)
     return qtest_qmp(vm->qts, "{'execute': 'qom-get', 'arguments': {"
                      "'path': '/machine/peripheral/dev0', 'property': %s}}",
                      property);
+}
+
+void assert_decoder(Vm *vm, unsigned n, const char *state, bool locked,
+                    uint64_t base, uint64_t size, uint64_t dpa)
+{
+    QDict *answer = device_get(vm, "cxl-decoders");
+    QList *list = qobject_to(QList, qdict_get(answer, "return"));
+    const QListEntry *it = qlist_first(list);
+    QDict *d;
+
+    while (n--) {
+        g_assert_nonnull(it);
+        it = qlist_next(it);
+    }
+    g_assert_nonnull(it);
+    d = qobject_to(QDict, qlist_entry_obj(it));
+    g_assert_cmpstr(qdict_get_str(d, "state"), ==, state);
+    g_assert_cmpint(qdict_get_bool(d, "locked"), ==, locked);
+    g_assert_cmphex(qnum_get_uint(qobject_to(QNum, qdict_get(d, "base"))), ==,
+                    base);
+    g_assert_cmphex(qnum_get_uint(qobject_to(QNum, qdict_get(d, "size"))), ==,
+                    size);
+    g_assert_cmphex(qnum_get_uint(qobject_to(QNum, qdict_get(d, "dpa"))), ==,
+                    dpa);
+    qobject_unref(answer);
 }
 
 static uint16_t find_port_express(Vm *vm)

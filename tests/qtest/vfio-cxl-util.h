@@ -257,7 +257,11 @@ uint64_t window_base(Vm *vm, unsigned n);
  */
 bool memory_seen(Vm *vm, Model *m, uint64_t addr, uint64_t dpa);
 
-/* The same for addresses spread over @size bytes from @base and DPA 0 */
+/* The same for addresses spread over @size bytes from @base and @dpa */
+void assert_slice_mapped(Vm *vm, Model *m, uint64_t base, uint64_t size,
+                         uint64_t dpa, bool mapped);
+
+/* And from DPA 0 */
 void assert_window_mapped(Vm *vm, Model *m, uint64_t base, uint64_t size,
                           bool mapped);
 
@@ -300,6 +304,10 @@ void assert_device_add_fails(Vm *vm, Model *m, const char *members,
 
 /* The answer to qom-get of @property of device "dev0"; to be unreferenced */
 QDict *device_get(Vm *vm, const char *property);
+
+/* Property cxl-decoders of that device says this of decoder @n */
+void assert_decoder(Vm *vm, unsigned n, const char *state, bool locked,
+                    uint64_t base, uint64_t size, uint64_t dpa);
 
 /* It has to succeed */
 void device_add(Vm *vm, Model *m, const char *members);
