@@ -9,6 +9,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
+#include "qemu/bswap.h"
 #include "qemu/cutils.h"
 #include "qapi/error.h"
 #include "qobject/qbool.h"
@@ -302,26 +303,29 @@ static void act_function_reset(Vm *vm, Model *m)
 {
     uint8_t express = find_cap(vm, 0, CAP_EXPRESS);
     uint16_t value = dev_read(vm, 0, express + 8);
+    int64_t resets = model_state(m, "resets", "function");
 
     dev_write16(vm, 0, express + 8, value | 0x8000);
-    g_assert_cmpint(model_state(m, "resets", "function"), ==, 1);
+    g_assert_cmpint(model_state(m, "resets", "function"), ==, resets + 1);
 }
 
 static void act_advanced_features(Vm *vm, Model *m)
 {
     uint8_t af = find_cap(vm, 0, CAP_AF);
+    int64_t resets = model_state(m, "resets", "function");
 
     qtest_writeb(vm->qts, dev_at(vm, 0, af + 4), 1);
-    g_assert_cmpint(model_state(m, "resets", "function"), ==, 1);
+    g_assert_cmpint(model_state(m, "resets", "function"), ==, resets + 1);
 }
 
 static void act_cxl_reset(Vm *vm, Model *m)
 {
     uint16_t dvsec = find_dvsec(vm, 0, DVSEC_DEVICE);
     uint16_t value = dev_read(vm, 0, dvsec + 0x10);
+    int64_t resets = model_state(m, "resets", "cxl");
 
     dev_write16(vm, 0, dvsec + 0x10, value | 4);
-    g_assert_cmpint(model_state(m, "resets", "cxl"), ==, 1);
+    g_assert_cmpint(model_state(m, "resets", "cxl"), ==, resets + 1);
     g_assert_cmphex(dev_read(vm, 0, dvsec + 0x12) & 2, ==, 2);
 }
 
@@ -387,30 +391,50 @@ static void assert_marks(Vm *vm, Model *m, uint64_t value)
     g_assert_cmphex(model_peek(m, UNIT - 8), ==, value);
 }
 
-/* Two times, so that nothing is left over from the first */
+/* A committed decoder takes no new range while it is locked */
+static void assert_locked(Vm *vm, uint64_t base)
+{
+    hdm_program(vm, base + UNIT, 2 * UNIT, 0);
+    g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_BASE(0))), ==, base);
+    g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_SIZE(0))), ==, UNIT);
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==,
+                    CTRL_FIRMWARE);
+}
+
+/* Right after @r: not seen, and not before memory space is on again */
+static void assert_closed(Vm *vm, Model *m, const Reset *r, uint64_t base)
+{
+    if (r->conventional) {
+        assert_window_mapped(vm, m, base, UNIT, false);
+        assert_property_open(vm, false);
+        pci_setup(vm, 0);
+        assert_window_mapped(vm, m, base, UNIT, false);
+        assert_property_open(vm, false);
+        pci_enable(vm, 0);
+    }
+}
+
+/* Two times in one machine: the second finds what the first has left */
 static void test_reset_locked(const void *opaque)
 {
     const Reset *r = opaque;
+    Model *m = model_start(DEFAULT_MODEL);
+    Vm *vm = vm_start_with(m, TOPOLOGY, LOCKED);
+    uint64_t base = window_base(vm, 0);
     unsigned i;
 
+    pci_enable(vm, 0);
     for (i = 0; i < 2; i++) {
-        Model *m = model_start(DEFAULT_MODEL);
-        Vm *vm = vm_start_with(m, TOPOLOGY, LOCKED);
-        uint64_t base = window_base(vm, 0);
-
-        pci_enable(vm, 0);
         qtest_writeq(vm->qts, base + 8, MARK);
         qtest_writeq(vm->qts, base + UNIT - 8, MARK);
+        assert_marks(vm, m, MARK);
         if (r->conventional && i) {
             /* What the guest has changed is not there afterwards */
             qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 0);
         }
         r->act(vm, m);
 
-        if (r->conventional) {
-            assert_window_mapped(vm, m, base, UNIT, false);
-            pci_enable(vm, 0);
-        }
+        assert_closed(vm, m, r, base);
         assert_firmware_decoder(vm, 0, base, UNIT);
         assert_dvsec_base(vm, 0, base);
         assert_bridge_decoder(vm, 0, base, UNIT);
@@ -419,10 +443,61 @@ static void test_reset_locked(const void *opaque)
         assert_window_mapped(vm, m, base, UNIT, true);
 
         /* Locked as before */
-        hdm_program(vm, base + UNIT, UNIT, 0);
+        assert_locked(vm, base);
         assert_firmware_decoder(vm, 0, base, UNIT);
-        vm_stop(vm);
-        model_stop(m);
+        assert_window_mapped(vm, m, base, UNIT, true);
+    }
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* After a reset that takes the guest's decoders: empty, and not locked */
+static void assert_decoders_gone(Vm *vm, Model *m, const Reset *r,
+                                 uint64_t base)
+{
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==, 0);
+    g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_BASE(0))), ==, 0);
+    g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_SIZE(0))), ==, 0);
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_GLOBAL)), ==, 0);
+    assert_dvsec_base(vm, 0, 0);
+    assert_window_mapped(vm, m, base, UNIT, false);
+    assert_decoder(vm, 0, "uncommitted", false, 0, 0, 0);
+    g_assert_cmphex(qtest_readl(vm->qts, bridge_hdm(vm, 0) + HDM_CTRL(0)), ==,
+                    r->machine ? 0 : CTRL_COMMIT | CTRL_COMMITTED);
+    assert_marks(vm, m, 0);
+
+    /* It can be programmed anew */
+    if (r->machine) {
+        bridge_program(vm, 0, base, UNIT, CTRL_COMMIT);
+    }
+    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
+    hdm_program(vm, base, UNIT, CTRL_COMMIT);
+    assert_decoder(vm, 0, "mapped", false, base, UNIT, 0);
+}
+
+/* After one that does not: as before, and what was locked still is */
+static void assert_decoders_kept(Vm *vm, Model *m, const Reset *r,
+                                 uint64_t base, uint32_t lock)
+{
+    uint16_t dvsec = find_dvsec(vm, 0, DVSEC_DEVICE);
+
+    g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==,
+                    CTRL_COMMIT | CTRL_COMMITTED | lock);
+    g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_BASE(0))), ==, base);
+    g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_SIZE(0))), ==, UNIT);
+    g_assert_cmphex(dev_read(vm, 0, dvsec + 0x20), ==, base >> 32);
+    assert_marks(vm, m, r->clears ? 0 : MARK);
+    assert_decoder(vm, 0, "mapped", lock, base, UNIT, 0);
+    assert_window_mapped(vm, m, base, UNIT, true);
+
+    if (lock) {
+        assert_locked(vm, base);
+        assert_window_mapped(vm, m, base, UNIT, true);
+    } else {
+        qtest_writel(vm->qts, hdm_at(0, HDM_CTRL(0)), 0);
+        g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==, 0);
+        assert_window_mapped(vm, m, base, UNIT, false);
+        hdm_program(vm, base, UNIT, CTRL_COMMIT);
     }
 }
 
@@ -434,7 +509,8 @@ static void test_reset_guest(const void *opaque)
 
     for (i = 0; i < ARRAY_SIZE(locks); i++) {
         Model *m = model_start(DEFAULT_MODEL);
-        Vm *vm = vm_start_with(m, TOPOLOGY, GUEST);
+        Vm *vm = vm_start_with(m, WINDOW("cxl.0", "1G") BRIDGE_0 PORT(0),
+                               GUEST);
         uint64_t base = window_base(vm, 0);
         uint16_t dvsec;
 
@@ -449,46 +525,12 @@ static void test_reset_guest(const void *opaque)
         qtest_writeq(vm->qts, base + UNIT - 8, MARK);
         r->act(vm, m);
 
+        assert_closed(vm, m, r, base);
         if (r->conventional) {
-            pci_enable(vm, 0);
-            g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==,
-                            0);
-            g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_BASE(0))), ==,
-                            0);
-            g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_SIZE(0))), ==,
-                            0);
-            g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_GLOBAL)), ==, 0);
-            assert_dvsec_base(vm, 0, 0);
-            assert_window_mapped(vm, m, base, UNIT, false);
-            assert_decoder(vm, 0, "uncommitted", false, 0, 0, 0);
-            g_assert_cmphex(qtest_readl(vm->qts, bridge_hdm(vm, 0) +
-                                        HDM_CTRL(0)), ==,
-                            r->machine ? 0 : CTRL_COMMIT | CTRL_COMMITTED);
-            assert_marks(vm, m, 0);
-
-            /* The lock is gone as well: it can be programmed anew */
-            if (r->machine) {
-                bridge_program(vm, 0, base, UNIT, CTRL_COMMIT);
-            }
-            qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
-            hdm_program(vm, base, UNIT, CTRL_COMMIT);
+            assert_decoders_gone(vm, m, r, base);
         } else {
-            g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==,
-                            CTRL_COMMIT | CTRL_COMMITTED | locks[i]);
-            g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_BASE(0))), ==,
-                            base);
-            g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_SIZE(0))), ==,
-                            UNIT);
-            g_assert_cmphex(dev_read(vm, 0, dvsec + 0x20), ==, base >> 32);
-            assert_marks(vm, m, r->clears ? 0 : MARK);
-            /* And what was locked still is */
-            qtest_writel(vm->qts, hdm_at(0, HDM_CTRL(0)),
-                         CTRL_COMMIT | locks[i]);
-            g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==,
-                            CTRL_COMMIT | CTRL_COMMITTED | locks[i]);
+            assert_decoders_kept(vm, m, r, base, locks[i]);
         }
-        assert_decoder(vm, 0, "mapped", !r->conventional && locks[i], base,
-                       UNIT, 0);
         assert_window_mapped(vm, m, base, UNIT, true);
         vm_stop(vm);
         model_stop(m);
@@ -617,6 +659,7 @@ typedef struct Usage {
     unsigned regions;       /* MemoryRegions, by QOM */
     unsigned fds;
     unsigned threads;
+    unsigned blockers;      /* of migration */
     size_t rss;             /* of QEMU's own, in KiB */
 } Usage;
 
@@ -650,6 +693,17 @@ static size_t read_rss(pid_t pid)
     return kib;
 }
 
+static unsigned count_blockers(Vm *vm)
+{
+    QDict *state = qtest_qmp_assert_success_ref(vm->qts,
+                                                "{'execute': 'query-migrate'}");
+    QList *reasons = qdict_get_qlist(state, "blocked-reasons");
+    unsigned n = reasons ? qlist_size(reasons) : 0;
+
+    qobject_unref(state);
+    return n;
+}
+
 static Usage get_usage(Vm *vm, const char *when)
 {
     pid_t pid = qtest_pid(vm->qts);
@@ -657,6 +711,7 @@ static Usage get_usage(Vm *vm, const char *when)
     Usage u = {
         .fds = count_entries("/proc/%d/fd", pid),
         .threads = count_entries("/proc/%d/task", pid),
+        .blockers = count_blockers(vm),
         .rss = read_rss(pid),
     };
     const char *at = tree;
@@ -666,9 +721,9 @@ static Usage get_usage(Vm *vm, const char *when)
         at++;
     }
     g_assert_cmpuint(u.regions, >, 0);
-    g_test_message("%s: %u memory regions, %u files, %u threads, %zu KiB of "
-                   "anonymous memory", when, u.regions, u.fds, u.threads,
-                   u.rss);
+    g_test_message("%s: %u memory regions, %u files, %u threads, %u migration "
+                   "blockers, %zu KiB of anonymous memory", when, u.regions,
+                   u.fds, u.threads, u.blockers, u.rss);
     return u;
 }
 
@@ -678,6 +733,7 @@ static void assert_flat(const Usage *before, const Usage *after)
     g_assert_cmpuint(after->regions, ==, before->regions);
     g_assert_cmpuint(after->fds, ==, before->fds);
     g_assert_cmpuint(after->threads, <=, before->threads);
+    g_assert_cmpuint(after->blockers, ==, before->blockers);
     g_assert_cmpuint(after->rss, <=, before->rss + 1024);
 }
 
@@ -685,7 +741,9 @@ static void plug_and_unplug(Vm *vm, Model *m)
 {
     uint64_t base = window_base(vm, 0);
 
+    g_assert_cmpuint(count_blockers(vm), ==, 0);
     device_add(vm, m, LOCKED);
+    g_assert_cmpuint(count_blockers(vm), ==, 1);
     slot_power(vm, true);
     pci_enable(vm, 0);
     g_assert_true(memory_seen(vm, m, base, 0));
@@ -694,7 +752,54 @@ static void plug_and_unplug(Vm *vm, Model *m)
     g_assert_false(memory_seen(vm, m, base, 0));
 }
 
-static void test_hundred_plugs(void)
+/* What a guest does that has not noticed; its start and its end are asked for */
+static void use_memory(Vm *vm, Model *m, uint64_t base, bool there)
+{
+    g_autofree uint8_t *bytes = g_malloc(64 * KiB);
+    unsigned i;
+
+    memset(bytes, 0x5a, 64 * KiB);
+    for (i = 0; i < 4; i++) {
+        qtest_memwrite(vm->qts, base + i * 64 * MiB + 4096, bytes, 64 * KiB);
+        qtest_memread(vm->qts, base + i * 64 * MiB + 4096, bytes, 64 * KiB);
+        if (there) {
+            g_assert_cmphex(ldq_le_p(bytes), ==, 0x5a5a5a5a5a5a5a5a);
+        }
+    }
+    g_assert_cmpint(memory_seen(vm, m, base, 0), ==, there);
+    g_assert_cmpint(memory_seen(vm, m, base + UNIT - 8, UNIT - 8), ==, there);
+}
+
+/* The same with the memory in use before, between and after all the steps */
+static void plug_in_use(Vm *vm, Model *m)
+{
+    uint64_t base = window_base(vm, 0);
+
+    use_memory(vm, m, base, false);
+    device_add(vm, m, LOCKED);
+    use_memory(vm, m, base, false);
+    slot_power(vm, true);
+    use_memory(vm, m, base, false);
+    pci_setup(vm, 0);
+    use_memory(vm, m, base, false);
+    dev_set_command(vm, 0, COMMAND_MEMORY | COMMAND_MASTER);
+    use_memory(vm, m, base, true);
+    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 0);
+    use_memory(vm, m, base, false);
+    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
+    use_memory(vm, m, base, true);
+
+    /* Asked to go, with the guest's word outstanding: it is still there */
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'device_del', "
+                             "'arguments': {'id': 'dev0'}}");
+    use_memory(vm, m, base, true);
+    slot_power(vm, false);
+    use_memory(vm, m, base, false);
+    qtest_qmp_eventwait(vm->qts, "DEVICE_DELETED");
+    use_memory(vm, m, base, false);
+}
+
+static void repeat_plugs(void (*plug)(Vm *vm, Model *m))
 {
     Model *m = model_start(DEFAULT_MODEL);
     Vm *vm = vm_start(TOPOLOGY);
@@ -703,11 +808,11 @@ static void test_hundred_plugs(void)
 
     /* The first ones fill caches and grow the heap */
     for (i = 0; i < 20; i++) {
-        plug_and_unplug(vm, m);
+        plug(vm, m);
     }
     before = get_usage(vm, "after 20 cycles");
     for (i = 0; i < 100; i++) {
-        plug_and_unplug(vm, m);
+        plug(vm, m);
     }
     after = get_usage(vm, "after 100 more");
     assert_flat(&before, &after);
@@ -715,6 +820,16 @@ static void test_hundred_plugs(void)
     assert_model_let_go(m);
     vm_stop(vm);
     model_stop(m);
+}
+
+static void test_hundred_plugs(void)
+{
+    repeat_plugs(plug_and_unplug);
+}
+
+static void test_hundred_plugs_in_use(void)
+{
+    repeat_plugs(plug_in_use);
 }
 
 static void commit_and_uncommit(Vm *vm, unsigned i)
@@ -926,6 +1041,7 @@ static void add_tests(void)
     TEST("warn/not-mapped", test_warn_not_mapped);
     TEST("warn/not-sealed", test_warn_not_sealed);
     TEST("cycles/hotplug", test_hundred_plugs);
+    TEST("cycles/hotplug-in-use", test_hundred_plugs_in_use);
     TEST("cycles/commit", test_thousand_commits);
     TEST("cycles/commit-cost", test_commit_cost);
     TEST("snapshots", test_snapshots);
