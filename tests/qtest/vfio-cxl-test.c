@@ -677,19 +677,24 @@ static void test_cache_writeback(void)
 
 /* Several devices, several decoders */
 
+/* -device of a second model, at root port @bus; to be freed */
+static char *second_device_arg(Model *m, const char *bus)
+{
+    return g_strdup_printf("-device '{\"driver\": \"vfio-user-pci\", "
+                           "\"id\": \"dev1\", \"bus\": \"%s\", "
+                           "\"socket\": {\"type\": \"unix\", "
+                           "\"path\": \"%s\"}}' ", bus, m->socket);
+}
+
 static void test_two_devices(void)
 {
     Model *m0 = model_start(DEFAULT_MODEL);
     Model *m1 = model_start("--hdm-size 1G --device-id 0xc2a2");
     g_autofree char *dev0 = device_arg(m0, "'bus': 'rp0'");
-    g_autofree char *json1 =
-        g_strdup_printf("{\"driver\": \"vfio-user-pci\", \"id\": \"dev1\", "
-                        "\"bus\": \"rp1\", \"socket\": {\"type\": \"unix\", "
-                        "\"path\": \"%s\"}}", m1->socket);
+    g_autofree char *dev1 = second_device_arg(m1, "rp1");
     g_autofree char *args =
-        g_strdup_printf("%s %s -device '%s'",
-                        WINDOWS("cxl.0", "256M", "cxl.1", "1G")
-                        BRIDGE_0 BRIDGE_1 PORT(0) PORT(1), dev0, json1);
+        g_strconcat(WINDOWS("cxl.0", "256M", "cxl.1", "1G")
+                    BRIDGE_0 BRIDGE_1 PORT(0) PORT(1), dev0, dev1, NULL);
     Vm *vm = vm_start(args);
     uint64_t base0 = window_base(vm, 0), base1 = window_base(vm, 1);
 
@@ -938,6 +943,11 @@ typedef struct Refusal {
     "-device cxl-upstream,bus=rp0,id=us0 " \
     "-device cxl-downstream,port=0,bus=us0,id=ds0,chassis=2,slot=0 "
 
+/* In JSON, as the device is: QEMU makes all others before these */
+#define LATER_PORT \
+    "-device '{\"driver\": \"cxl-rp\", \"id\": \"rp9\", " \
+    "\"bus\": \"cxl.0\", \"chassis\": 9, \"slot\": 1}' "
+
 static const Refusal refusals[] = {
     {
         .name = "bar-without-high-mmio",
@@ -1002,7 +1012,7 @@ static const Refusal refusals[] = {
     }, {
         .name = "second-port-later",
         .args = TOPOLOGY,
-        .after = "-device cxl-rp,id=rp9,bus=cxl.0,chassis=9,slot=1 ",
+        .after = LATER_PORT,
         .text = "CXL: pxb-cxl 'cxl.0' has 2 root ports, 'rp0' with the device "
                 "below it and 'rp9', expected one; give each CXL device a "
                 "pxb-cxl of its own",
@@ -1303,6 +1313,162 @@ static void test_refuse_hot(const void *opaque)
     g_assert_cmpstr(before, ==, after);
     vm_stop(vm);
     assert_model_let_go(m);
+    model_stop(m);
+}
+
+/*
+ * Two devices below one bridge: whichever of them is refused is named, and both
+ * ports are; the other device is the one below the other port.
+ */
+static void test_refuse_two_devices(void)
+{
+    Model *m0 = model_start(DEFAULT_MODEL);
+    Model *m1 = model_start(DEFAULT_MODEL " --device-id 0xc2a2");
+    g_autofree char *dev0 = device_arg(m0, "'bus': 'rp0'");
+    g_autofree char *dev1 = second_device_arg(m1, "rp9");
+    g_autofree char *one_by_one =
+        g_strconcat(WINDOW("cxl.0", "512M") BRIDGE_0 PORT(0), dev0, LATER_PORT,
+                    dev1, NULL);
+    g_autofree char *ports_first =
+        g_strconcat(WINDOW("cxl.0", "512M") BRIDGE_0 PORT(0) LATER_PORT, dev0,
+                    dev1, NULL);
+    g_autofree char *second =
+        g_strdup_printf("vfio %s: CXL: pxb-cxl 'cxl.0' has 2 root ports, 'rp9' "
+                        "with the device below it and 'rp0', expected one; "
+                        "give each CXL device a pxb-cxl of its own", m1->name);
+    g_autofree char *first =
+        g_strdup_printf("vfio %s: CXL: pxb-cxl 'cxl.0' has 2 root ports, 'rp0' "
+                        "with the device below it and 'rp9', expected one; "
+                        "give each CXL device a pxb-cxl of its own", m0->name);
+
+    assert_refused(one_by_one, second);
+    assert_refused(ports_first, first);
+    assert_model_let_go(m0);
+    assert_model_let_go(m1);
+    model_stop(m0);
+    model_stop(m1);
+}
+
+/* Large BARs: the table in docs/system/devices/vfio-cxl.rst */
+
+typedef struct LargeBar {
+    const char *name;
+    const char *arch;
+    const char *args;           /* beside window, bridge and port */
+    const char *window;
+    const char *bar;
+    unsigned gib;               /* the same */
+    unsigned bits;              /* of a physical address, x86's */
+    const char *refused;        /* NULL: there is room for it */
+} LargeBar;
+
+#define NO_HIGH_MMIO \
+    "CXL: BAR 0 of 64 GiB has no place: the machine has no PCI memory space " \
+    "above 4 GiB, expected one; set -M virt,highmem-mmio=on and a CPU with " \
+    "more physical address bits"
+#define ROOM_FOR_64G    "-global q35-pcihost.pci-hole64-size=128G "
+
+static const LargeBar large_bars[] = {
+    { "virt-8G", "aarch64", "", "256G", "8G", 8 },
+    { "virt-64G", "aarch64", "", "256G", "64G", 64 },
+    { "virt-512G", "aarch64", "", "256G", "512G", 512,
+      .refused = "CXL: BAR 0 of 512 GiB does not fit the PCI memory space of "
+                 "512 GiB above 4 GiB, expected one that has more than that; "
+                 "set -M virt,highmem-mmio-size=1024G" },
+    { "virt-512G-of-1T", "aarch64", "-M highmem-mmio-size=1T ", "256G", "512G",
+      512 },
+    { "virt-40-bits", "aarch64", "-cpu cortex-a53 -M highmem-mmio-size=1T ",
+      "256G", "64G", 64, .refused = NO_HIGH_MMIO },
+    { "virt-no-high-mmio", "aarch64", "-M highmem-mmio=off ", "256G", "64G",
+      64, .refused = NO_HIGH_MMIO },
+    { "q35-8G", "x86_64", "", "256G", "8G", 8, 40 },
+    { "q35-64G", "x86_64", "", "256G", "64G", 64, 40 },
+    { "q35-960G", "x86_64", "", "960G", "64G", 64, 40,
+      .refused = "CXL: BAR 0 of 64 GiB does not fit between the end of window "
+                 "cxl-fmw.0 at 0xf110000000 and that of the CPU's 40 physical "
+                 "address bits; set -cpu with more of them (phys-bits=, "
+                 "host-phys-bits=on) and -global q35-pcihost.pci-hole64-size="
+                 "128G" },
+    { "q35-960G-hole", "x86_64", ROOM_FOR_64G, "960G", "64G", 64, 40,
+      .refused = "phys-bits too low (40)" },
+    { "q35-960G-42-bits", "x86_64",
+      "-cpu qemu64,phys-bits=42 " ROOM_FOR_64G, "960G", "64G", 64, 42 },
+};
+
+/*
+ * Where firmware could put the BAR: on virt in the machine's high PCI memory
+ * space, on x86 at the upper end of what the CPU can address
+ */
+static uint64_t large_bar_place(Vm *vm, const LargeBar *b)
+{
+    uint64_t size = b->gib * GiB, window, window_size, start, room;
+
+    g_assert_true(find_region(vm->qts, "cxl-fixed-memory-region", 0, &window,
+                              &window_size));
+    if (b->bits) {
+        start = (1ULL << b->bits) - size;
+        g_assert_cmphex(start, >=, window + window_size);
+        return start;
+    }
+    g_assert_true(find_region(vm->qts, "alias pcie-mmio-high", 0, &start,
+                              &room));
+    g_assert_cmphex(start + room, <=, window);
+    g_assert_cmphex(ROUND_UP(start, size) + size, <=, start + room);
+    return ROUND_UP(start, size);
+}
+
+static void large_bar_put(Vm *vm, uint64_t at, uint64_t size)
+{
+    uint64_t last = at + size - 1;
+    uint32_t bus = bridge_bus[0];
+
+    qtest_writel(vm->qts, port_at(vm, 0, 0x18),
+                 bus | (bus + 1) << 8 | (bus + 1) << 16);
+    /* The port's window of prefetchable memory, and none of the other */
+    qtest_writel(vm->qts, port_at(vm, 0, 0x20), 0x0000fff0);
+    qtest_writel(vm->qts, port_at(vm, 0, 0x24),
+                 (at >> 16 & 0xfff0) | (last & 0xfff00000));
+    qtest_writel(vm->qts, port_at(vm, 0, 0x28), at >> 32);
+    qtest_writel(vm->qts, port_at(vm, 0, 0x2c), last >> 32);
+    qtest_writew(vm->qts, port_at(vm, 0, CFG_COMMAND),
+                 COMMAND_MEMORY | COMMAND_MASTER);
+    qtest_writel(vm->qts, dev_at(vm, 0, 0x10), at);
+    qtest_writel(vm->qts, dev_at(vm, 0, 0x14), at >> 32);
+    dev_set_command(vm, 0, COMMAND_MEMORY);
+}
+
+static void test_large_bar(const void *opaque)
+{
+    const LargeBar *b = opaque;
+    g_autofree char *options = g_strdup_printf("--hdm-size %s --bar-size %s",
+                                               b->window, b->bar);
+    g_autofree char *topology =
+        g_strdup_printf("%s-M cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=%s "
+                        "%s", b->args, b->window, BRIDGE_0 PORT(0));
+    Model *m = model_start(options);
+
+    if (b->refused) {
+        g_autofree char *device = device_arg(m, "'bus': 'rp0'");
+        g_autofree char *args = g_strconcat(topology, device, NULL);
+
+        assert_refused(args, b->refused);
+    } else {
+        Vm *vm = vm_start_with(m, topology, "'bus': 'rp0'");
+        uint64_t at = large_bar_place(vm, b);
+        uint64_t base = window_base(vm, 0), hdm = at + HDM;
+
+        /* The registers in the BAR, and the memory in the window */
+        large_bar_put(vm, at, b->gib * GiB);
+        g_assert_cmphex(qtest_readl(vm->qts, at + CM), ==, 0x03110001);
+        g_assert_cmphex(qtest_readq(vm->qts, hdm + HDM_BASE(0)), ==, base);
+        g_assert_cmphex(qtest_readl(vm->qts, hdm + HDM_CTRL(0)), ==,
+                        CTRL_FIRMWARE);
+        qtest_writel(vm->qts, at + b->gib * GiB - 4, 0x12345678);
+        g_assert_cmphex(qtest_readl(vm->qts, at + b->gib * GiB - 4), ==,
+                        0x12345678);
+        g_assert_true(memory_seen(vm, m, base, 0));
+        vm_stop(vm);
+    }
     model_stop(m);
 }
 
@@ -1658,6 +1824,20 @@ static void add_refusals(void)
     }
 }
 
+static void add_large_bars(void)
+{
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(large_bars); i++) {
+        g_autofree char *path = g_strdup_printf("/vfio-cxl/large-bar/%s",
+                                                large_bars[i].name);
+
+        if (g_str_equal(large_bars[i].arch, board->arch)) {
+            add_case(path, &large_bars[i], test_large_bar, ANOTHER_MODEL);
+        }
+    }
+}
+
 static void add_tests(void)
 {
 #define TEST(path, func)     qtest_add_func("/vfio-cxl/" path, func)
@@ -1698,6 +1878,8 @@ static void add_tests(void)
     TEST("mode-is-fixed", test_mode_is_fixed);
     TEST("migration", test_migration);
     add_refusals();
+    OWN("refuse/two-devices", test_refuse_two_devices, TWO_MODELS);
+    add_large_bars();
     TEST("refuse/window-without-address", test_refuse_window_without_address);
     TEST("refuse/only-migratable", test_refuse_only_migratable);
     TEST("refuse/mode", test_refuse_mode);
