@@ -492,6 +492,11 @@ const std::array kTable = {
           [](FaultView &view, Reply &reply) {
               edit_cm(view, reply, 0xc, [](std::uint32_t value) { return value & 0xfffff; });
           }},
+    Fault{"cm-header-foreign", "begins its CM array with the header of another capability",
+          [](FaultView &view, Reply &reply) {
+              edit_cm(view, reply, 0,
+                      [](std::uint32_t value) { return (value & ~0xffffU) | 7; });
+          }},
     Fault{"cm-no-hdm", "has no HDM decoder capability in its CM array",
           [](FaultView &view, Reply &reply) {
               edit_cm(view, reply, 0xc,
@@ -515,6 +520,10 @@ const std::array kTable = {
           }},
     Fault{"decoder-never-commits", "never sets COMMITTED",
           [](FaultView &view, Reply &reply) { edit_control(view, reply, hdm::Committed, 0); }},
+    Fault{"decoder-hole", "leaves decoder 0 empty, and those behind it committed",
+          [](FaultView &view, Reply &reply) {
+              edit_control(view, reply, hdm::Commit | hdm::Committed | hdm::LockOnCommit, 0);
+          }},
     Fault{"decoder-error", "says ERROR_NOT_COMMITTED",
           [](FaultView &view, Reply &reply) {
               edit_control(view, reply, hdm::Committed, hdm::ErrorNotCommitted);
@@ -528,6 +537,16 @@ const std::array kTable = {
     Fault{"shadow-base-not-zero", "keeps the host's address in a shadow decoder when it is opened",
           [](FaultView &view, Reply &reply) {
               set_decoder0(view, reply, view.config.host_base, std::nullopt);
+          }},
+    Fault{"comp-regs-cap-version-2", "has version 2 of the capability of COMP_REGS (live)",
+          [](FaultView &view, Reply &reply) {
+              edit_region(view, reply, CompRegs, [](RegionInfo &, std::vector<InfoCap> &caps) {
+                  for (auto &cap : caps) {
+                      if (cap.id == uapi::CapCompRegsId) {
+                          cap.version = 2;
+                      }
+                  }
+              });
           }},
     // COMP_REGS accesses.
     Fault{"comp-regs-read-fails", "answers every read of COMP_REGS with EIO",
@@ -742,6 +761,22 @@ const std::array kTable = {
                       reply.payload.resize(reply.payload.size() + 16);
                   }
                   store(ByteSpan(reply.payload), 0, info);
+              }
+          }},
+    Fault{"device-cap-version-2", "has version 2 of the device capability (shadow)",
+          [](FaultView &view, Reply &reply) {
+              if (view.command == Command::DeviceGetInfo &&
+                  reply.payload.size() > sizeof(vfio_user::DeviceInfoWithCaps)) {
+                  store(ByteSpan(reply.payload),
+                        sizeof(vfio_user::DeviceInfoWithCaps) +
+                            offsetof(vfio_info_cap_header, version),
+                        std::uint16_t{2});
+              }
+          }},
+    Fault{"device-info-once", "tells its device info once, and then answers EIO",
+          [](FaultView &view, Reply &reply) {
+              if (view.command == Command::DeviceGetInfo && ++view.state.count > 1) {
+                  reply.error = EIO;
               }
           }},
     Fault{"device-cap-missing", "has no device capability, which shadow needs",

@@ -247,6 +247,9 @@ static const FaultCase faults[] = {
       .shadow = REFUSED(HDM_PLACE("0xffc")) },
     { "cm-pointer-self", .live = ACCEPTED(works),
       .shadow = REFUSED(HDM_PLACE("0x0")) },
+    { "cm-header-foreign", .live = ACCEPTED(works), .shadow = REFUSED(
+      "CXL: the component registers begin with 0x03110007, expected a "
+      "capability array header (id 1)") },
     { "cm-no-hdm", .live = ACCEPTED(works), .shadow = REFUSED(NO_HDM("3")) },
 
     /* Decoders */
@@ -263,10 +266,16 @@ static const FaultCase faults[] = {
       "CXL: decoder 0 (size 0x20000000, skip 0x0) ends beyond the memory "
       "region of 0x10000000 bytes")) },
     { "decoder-never-commits", BOTH(ACCEPTED(is_the_guests)) },
+    /* Of one decoder nothing is left; of several see refuse/decoder-hole */
+    { "decoder-hole", BOTH(ACCEPTED(is_the_guests)) },
     { "decoder-error", BOTH(REFUSED("CXL: decoder 0 has its error bit set")) },
     { "decoder-interleaved", BOTH(REFUSED("CXL: decoder 0 is interleaved")) },
     { "decoder-host-only", BOTH(ACCEPTED(works_otherwise)) },
     { "shadow-base-not-zero", BOTH(ACCEPTED(works)) },
+
+    { "comp-regs-cap-version-2", .live = REFUSED(
+      "CXL: component register capability has version 2, expected 1"),
+      .shadow = ACCEPTED(works) },
 
     /* Accesses to the registers */
     { "comp-regs-read-fails", BOTH(REFUSED(BAD_READ("Input/output error"))) },
@@ -338,6 +347,11 @@ static const FaultCase faults[] = {
       "CXL: the device capability has 48 bytes: this is the layout of the "
       "kernel series of June 2026, which was replaced; expected the shadow "
       "(32 bytes) or the live generation, use a kernel of one of these") },
+    { "device-cap-version-2", .live = ACCEPTED(works), .shadow = REFUSED(
+      "CXL: the device capability has 32 bytes and version 2, expected 32 and "
+      "1") },
+    { "device-info-once", .live = ACCEPTED(works), .shadow = REFUSED(
+      "CXL: reading the device info failed: Input/output error") },
     { "device-cap-missing", .live = ACCEPTED(works), .shadow = REFUSED(
       "CXL: component register region 10 has no capability 6 that says where "
       "in which BAR it stands") },

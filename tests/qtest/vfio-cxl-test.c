@@ -1262,6 +1262,39 @@ static const Refusal refusals[] = {
                 "expected the shadow (32 bytes) or the live generation, use "
                 "a kernel of one of these",
     }, {
+        .name = "device-cap-version-2",
+        .model = "--fault device-cap-version-2",
+        .args = TOPOLOGY,
+        .only = "shadow",
+        .text = "CXL: the device capability has 32 bytes and version 2, "
+                "expected 32 and 1",
+    }, {
+        .name = "device-info-once",
+        .model = "--fault device-info-once",
+        .args = TOPOLOGY,
+        .only = "shadow",
+        .cold_only = true,      /* once is for the first try */
+        .text = "CXL: reading the device info failed: Input/output error",
+    }, {
+        .name = "comp-regs-cap-version-2",
+        .model = "--fault comp-regs-cap-version-2",
+        .args = TOPOLOGY,
+        .only = "live",
+        .text = "CXL: component register capability has version 2, expected 1",
+    }, {
+        .name = "cm-header-foreign",
+        .model = "--fault cm-header-foreign",
+        .args = TOPOLOGY,
+        .only = "shadow",
+        .text = "CXL: the component registers begin with 0x03110007, expected "
+                "a capability array header (id 1)",
+    }, {
+        .name = "decoder-hole",
+        .model = "--decoders 4 --fault decoder-hole",
+        .args = TOPOLOGY,
+        .text = "CXL: decoder 1 is committed but decoder 0 is not, expected "
+                "committed decoders first",
+    }, {
         .name = "dvsec-foreign",
         .model = "--fault dvsec-foreign",
         .args = TOPOLOGY,
