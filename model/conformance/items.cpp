@@ -459,7 +459,7 @@ TEST_F(Conformance, Shadow03_CommittedDecoderHasBaseZero) {
     EXPECT_EQ(pair(0, hdm::BaseLow), 0U);
     std::uint64_t together = 0;
     for (unsigned i = 0; i < decoder_count(); ++i) {
-        together += pair(i, hdm::SizeLow);
+        together += pair(i, hdm::SkipLow) + pair(i, hdm::SizeLow);
     }
     EXPECT_GE(together, memory_->size);
 }

@@ -752,7 +752,7 @@ static void plug_and_unplug(Vm *vm, Model *m)
     g_assert_false(memory_seen(vm, m, base, 0));
 }
 
-/* What a guest does that has not noticed; its start and its end are asked for */
+/* What a guest does that has not noticed; both ends are looked at */
 static void use_memory(Vm *vm, Model *m, uint64_t base, bool there)
 {
     g_autofree uint8_t *bytes = g_malloc(64 * KiB);

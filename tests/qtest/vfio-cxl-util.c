@@ -879,8 +879,8 @@ void capture_end(Capture *c)
 static void test_skipped(void)
 {
     g_test_skip("neither CXL_TYPE2_MODEL is set, the path of the CXL Type-2 "
-                "device model, nor VFIO_CXL_HOST, the address of a PCI function "
-                "of the host that is such a device");
+                "device model, nor VFIO_CXL_HOST, the address of a function of "
+                "the host that is such a device");
 }
 
 /* @opaque: what the host's function is not, or cannot do */
