@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := all
 
 .PHONY: all
-all: qemu model guest ## build everything
+all: qemu model tools guest ## build everything
 
 .PHONY: setup
 setup: ## install the Debian packages that are missing
@@ -29,7 +29,11 @@ qemu: setup ## build QEMU, unpatched first, then ours
 
 .PHONY: model
 model: setup ## build the model device
-	@scripts/build-model
+	@scripts/build-cpp model
+
+.PHONY: tools
+tools: setup ## build the programs that measure and check
+	@scripts/build-cpp tools
 
 .PHONY: guest
 guest: setup ## build the guest: kernel, driver, initramfs, firmware
@@ -109,7 +113,7 @@ update: setup ## fetch Debian's package index anew, and newer guest packages wit
 
 .PHONY: clean
 clean: ## remove what was built, keep what was fetched
-	@rm -rf build/qemu build/base build/model build/bin build/guest build/testbed build/nested build/check
+	@rm -rf build/qemu build/base build/model build/tools build/bin build/guest build/testbed build/nested build/check
 
 .PHONY: distclean-qemu
 distclean-qemu: ## remove QEMU's tree and its build, keep the download
