@@ -13,7 +13,7 @@
 #include <poll.h>
 #include <spawn.h>
 #include <string_view>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -166,7 +166,8 @@ Result<Process> Process::start(const Command &command) {
         return fail_with(problem, command.words[0]);
     }
     note_group(child.pid_);
-    child.pidfd_.reset(pidfd_open(child.pid_, 0));
+    // By number: the header of Debian 12's libc declares it for C only.
+    child.pidfd_.reset(static_cast<int>(syscall(SYS_pidfd_open, child.pid_, 0)));
     return child;
 }
 
