@@ -66,8 +66,8 @@ nested-shell: all ## a shell in that host (CONTRACT=live|shadow)
 	@scripts/nested shell $(or $(CONTRACT),live)
 
 .PHONY: bench
-bench: all ## measure: CXL.mem against RAM and an emulated Type-3, registers, start-up
-	@scripts/bench
+bench: all ## measure CXL.mem, registers, start-up (ARCH= ACCEL= SIZE= ROUNDS=)
+	@build/bin/cxl-type2-bench
 
 .PHONY: fuzz
 fuzz: qemu ## fuzz what parses; SECONDS=N for each of the targets
