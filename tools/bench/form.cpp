@@ -58,7 +58,8 @@ std::string object_differs(const json &value, const json &form, const std::strin
         const auto name = optional ? key.substr(1) : key;
         if (value.contains(name)) {
             ++known;
-            if (auto wrong = differs(value[name], part, where + "/" + name); !wrong.empty()) {
+            if (auto wrong = differs(value[name], part, fmt::format("{}/{}", where, name));
+                !wrong.empty()) {
                 return wrong;
             }
         } else if (!optional) {
@@ -112,7 +113,7 @@ std::string out_of_order(const json &value, const std::string &where) {
     }
     if (value.is_structured()) {
         for (const auto &[key, part] : value.items()) {
-            if (auto wrong = out_of_order(part, where + "/" + key); !wrong.empty()) {
+            if (auto wrong = out_of_order(part, fmt::format("{}/{}", where, key)); !wrong.empty()) {
                 return wrong;
             }
         }

@@ -5,6 +5,7 @@
 #include "base/paths.h"
 #include "base/size.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <deque>
@@ -245,20 +246,18 @@ RawPieces sort_by_piece(const std::vector<Fact> &all) {
 }
 
 // CXL.mem against `memory`: a rate with the largest piece that has one, latency with each.
-void compare(const RawPieces &pieces, const std::string &memory, std::vector<Ratio> &ratios_out) {
-    for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece) {
-        const auto &raw = piece->second;
-        if (!raw.at(memory).read.empty()) {
-            ratios_out.push_back(
-                {memory, "read", piece->first, ratios(raw.at("cxl").read, raw.at(memory).read)});
-            ratios_out.push_back(
-                {memory, "write", piece->first, ratios(raw.at("cxl").write, raw.at(memory).write)});
-            break;
-        }
+void compare(const RawPieces &pieces, const std::string &memory, std::vector<Ratio> &out) {
+    const auto largest = std::find_if(pieces.rbegin(), pieces.rend(), [&](const auto &piece) {
+        return !piece.second.at(memory).read.empty();
+    });
+    if (largest != pieces.rend()) {
+        const auto &[bytes, raw] = *largest;
+        out.push_back({memory, "read", bytes, ratios(raw.at("cxl").read, raw.at(memory).read)});
+        out.push_back({memory, "write", bytes, ratios(raw.at("cxl").write, raw.at(memory).write)});
     }
     for (const auto &[bytes, raw] : pieces) {
         // Less is better
-        ratios_out.push_back(
+        out.push_back(
             {memory, "latency", bytes, ratios(raw.at(memory).chase, raw.at("cxl").chase)});
     }
 }

@@ -74,7 +74,7 @@ Result<void> write(const fs::path &path, const std::string &text) {
 Result<void> publish(const Report &report, const std::string &stem) {
     for (const auto &[end, text] :
          {std::pair(".json", as_json(report)), std::pair(".txt", as_table(report))}) {
-        if (const auto done = write(stem + end, text); !done) {
+        if (auto done = write(stem + end, text); !done) {
             return done;
         }
     }
