@@ -15,10 +15,10 @@ changed() {
     copy
     grep -q -- "$2" "$REPO/$1" || echo "$1 does not hold: $2"
     sed -i "s/$2/$3/" "$REPO/$1"
-    fails "$TOP/scripts/check-refusals" "$REPO"
+    fails "$BUILD/tools/check-refusals" "$REPO"
     said "$4"
 }
-agree() { works "$TOP/scripts/check-refusals"; }
+agree() { works "$BUILD/tools/check-refusals"; }
 source_text() { changed hw/vfio/cxl-topology.c 'expected a device of one' 'expected one' "says what is in no table"; }
 test_text() { changed tests/qtest/vfio-cxl-test.c 'expected a device of one' 'expected one' "and test refuse/multifunction expects"; }
 manual_text() { changed docs/system/devices/vfio-cxl.rst 'multifunction=on, expected' 'multifunction=on; expected' "nothing in hw/vfio or hw/cxl says"; }

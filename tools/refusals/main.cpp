@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// check-refusals: what QEMU says, what the tests expect and what the manual quotes. Command line
+// and TAP only.
+#include "base/paths.h"
+#include "base/tap.h"
+#include "base/text.h"
+#include "refusals/compare.h"
+
+#include <CLI/App.hpp>
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <fmt/format.h>
+
+namespace {
+
+int run(int argc, char **argv) {
+    using namespace tools::refusals;
+    CLI::App app("Compares what QEMU says, what the tests expect and what the manual quotes.",
+                 "check-refusals");
+    auto checkout = tools::top().string();
+    app.add_option("checkout", checkout, "Whose texts; default: this one's")->type_name("FOLDER");
+    CLI11_PARSE(app, argc, argv);
+    const auto texts = read_texts(checkout);
+    tools::Tap tap;
+    tap.check(fmt::format("refusals: {} rows of the manual, {} tests in tables, {} texts of the "
+                          "sources agree",
+                          texts.rows.size(), texts.cases.size(), texts.messages.size()),
+              tools::joined(differences(texts), "\n"));
+    return tap.end();
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+    // The option parser reports through exceptions; none of them may end in abort().
+    try {
+        return run(argc, argv);
+    } catch (const std::exception &error) {
+        std::fputs("check-refusals: ", stderr);
+        std::fputs(error.what(), stderr);
+        std::fputs("\n", stderr);
+        return 1;
+    }
+}
