@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <thread>
 
@@ -35,6 +36,9 @@ class Script {
 
   private:
     void play(const std::vector<std::string> &answers) {
+        // The listener does not block, and this thread may be here first.
+        pollfd waiting = {listener_.get(), POLLIN, 0};
+        poll(&waiting, 1, 20'000);
         const model::UniqueFd peer(accept(listener_.get(), nullptr, nullptr));
         std::string received;
         (void)send_all(peer.get(), "{\"QMP\":{}}\n");
