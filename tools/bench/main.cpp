@@ -129,6 +129,7 @@ int run_with(Setting setting) {
         return complain(done.error().text);
     }
     fmt::print("{}\n", as_table(*report));
+    std::fflush(stdout);
     say(fmt::format("build/bench/{}.json, .txt, .png", name));
     return 0;
 }

@@ -40,6 +40,7 @@ std::string as_gnuplot(const Report &report, const std::filesystem::path &pictur
            R"gnuplot(set style fill solid 0.7 border
 set boxwidth 0.6
 set grid ytics
+set bmargin 3
 unset key
 set title "CXL.mem to RAM (1: as fast)"
 set yrange [0:*]
