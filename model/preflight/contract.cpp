@@ -99,6 +99,7 @@ std::string tell_generation(const TargetDevice &device, const Found &found, Vfio
         facts.generation = Generation::Shadow;
         facts.bar = body.hdm_regs_bar_index;
         facts.bar_offset = body.hdm_regs_offset;
+        facts.firmware_committed = (body.flags & uapi::FlagFirmwareCommitted) != 0;
         facts.cache_capable = (body.flags & uapi::FlagCacheCapable) != 0;
         return {};
     }

@@ -84,8 +84,9 @@ struct DecoderFacts {
 struct VfioFacts {
     std::uint32_t flags = 0;
     Generation generation = Generation::None;
-    bool cache_capable = false; ///< shadow: the VMM writes caches back before a reset
-    std::uint32_t bar = 0;      ///< where the component register region lies
+    bool firmware_committed = false; ///< shadow: what its flag says
+    bool cache_capable = false;      ///< shadow: the VMM writes caches back before a reset
+    std::uint32_t bar = 0;           ///< where the component register region lies
     std::uint64_t bar_offset = 0;
     std::string contract_problem;
     std::optional<RegionFacts> memory;

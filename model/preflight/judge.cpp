@@ -324,6 +324,13 @@ Check check_decoders(const VfioFacts &vfio, Report &report) {
         sum += decoder.size;
         end += skip + decoder.size;
     }
+    if (committed == 0 && vfio.firmware_committed) {
+        return failed(
+            Id,
+            fmt::format("{}, none committed, the kernel says that firmware committed them",
+                        vfio.decoders.size()),
+            "what QEMU refuses: a fault of the kernel's driver");
+    }
     if (committed == 0) {
         report.guest_mode = true;
         report.window = size;

@@ -589,12 +589,14 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"decoder-error", Live, "decoders", Status::Failed, "error bit"},
         Broken{"decoder-interleaved", Live, "decoders", Status::Failed, "interleaved"},
         Broken{"decoder-never-commits", Live, "decoders", Status::Warning, "none committed"},
+        Broken{"decoder-never-commits", Shadow, "decoders", Status::Failed, "firmware committed"},
         Broken{"comp-regs-read-fails", Live, "decoders", Status::Failed, "cannot be read"},
         Broken{"comp-regs-read-short", Live, "decoders", Status::Failed, "short read"},
         Broken{"comp-regs-small", Live, "decoders", Status::Failed, "of a region of"},
         Broken{"locator-bar-wrong", Live, "component-registers", Status::Failed, "BAR"}),
     [](const auto &param) {
         std::string name = param.param.fault;
+        name += param.param.contract == Shadow ? "_shadow" : "_live";
         std::replace(name.begin(), name.end(), '-', '_');
         return name;
     });

@@ -140,6 +140,9 @@ static void dies_at_a_write(Vm *vm, Model *m, uint64_t base)
 #define BOTH(what)          .live = what, .shadow = what
 #define SAID(text, more)    { .refused = text, .says = more }
 
+#define NONE_COMMITTED \
+    "CXL: the device capability says that firmware committed decoders, but " \
+    "none of the 1 is committed, expected at least decoder 0 to be"
 #define NO_MEMORY_REGION \
     "CXL: the device is flagged as CXL but has no CXL memory region (type " \
     "0x80001e98, subtype 1); x-cxl-decoders=off uses it as a plain PCI device"
@@ -265,9 +268,11 @@ static const FaultCase faults[] = {
     { "decoder-size-too-large", BOTH(REFUSED(
       "CXL: decoder 0 (size 0x20000000, skip 0x0) ends beyond the memory "
       "region of 0x10000000 bytes")) },
-    { "decoder-never-commits", BOTH(ACCEPTED(is_the_guests)) },
+    { "decoder-never-commits", .live = ACCEPTED(is_the_guests),
+      .shadow = REFUSED(NONE_COMMITTED) },
     /* Of one decoder nothing is left; of several see refuse/decoder-hole */
-    { "decoder-hole", BOTH(ACCEPTED(is_the_guests)) },
+    { "decoder-hole", .live = ACCEPTED(is_the_guests),
+      .shadow = REFUSED(NONE_COMMITTED) },
     { "decoder-error", BOTH(REFUSED("CXL: decoder 0 has its error bit set")) },
     { "decoder-interleaved", BOTH(REFUSED("CXL: decoder 0 is interleaved")) },
     { "decoder-host-only", BOTH(ACCEPTED(works_otherwise)) },

@@ -804,19 +804,24 @@ static void repeat_plugs(void (*plug)(Vm *vm, Model *m))
     Model *m = model_start(DEFAULT_MODEL);
     Vm *vm = vm_start(TOPOLOGY);
     Usage before, after;
-    unsigned i;
+    unsigned i, round = 0;
 
     /* The first ones fill caches and grow the heap */
     for (i = 0; i < 20; i++) {
         plug(vm, m);
     }
-    before = get_usage(vm, "after 20 cycles");
-    for (i = 0; i < 100; i++) {
-        plug(vm, m);
-    }
-    after = get_usage(vm, "after 100 more");
+    after = get_usage(vm, "after 20 cycles");
+    /* In more than one round for the reason that test_thousand_commits() has */
+    do {
+        before = after;
+        for (i = 0; i < 100; i++) {
+            plug(vm, m);
+        }
+        after = get_usage(vm, "after 100 more");
+    } while (after.rss > before.rss + 1024 && ++round < 4);
     assert_flat(&before, &after);
-    g_assert_cmpint(model_state(m, NULL, "opens"), ==, 120);
+    g_assert_cmpint(model_state(m, NULL, "opens"), ==,
+                    20 + 100 * (MIN(round, 3) + 1));
     assert_model_let_go(m);
     vm_stop(vm);
     model_stop(m);

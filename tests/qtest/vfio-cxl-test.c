@@ -1289,6 +1289,14 @@ static const Refusal refusals[] = {
         .text = "CXL: the component registers begin with 0x03110007, expected "
                 "a capability array header (id 1)",
     }, {
+        .name = "decoder-never-commits",
+        .model = "--fault decoder-never-commits",
+        .args = TOPOLOGY,
+        .only = "shadow",
+        .text = "CXL: the device capability says that firmware committed "
+                "decoders, but none of the 1 is committed, expected at least "
+                "decoder 0 to be",
+    }, {
         .name = "decoder-hole",
         .model = "--decoders 4 --fault decoder-hole",
         .args = TOPOLOGY,
