@@ -55,7 +55,7 @@ REG32(VFIO_CXL_HDM_DECODER0_SKIP_HI, 0x28)
 typedef struct VFIOCXLHdmRange {
     uint64_t base;      /* guest physical address */
     uint64_t size;
-    uint64_t dpa;       /* offset into the device's memory */
+    uint64_t dpa;       /* device physical address */
 } VFIOCXLHdmRange;
 
 typedef struct VFIOCXLHdmDecoder {

@@ -103,6 +103,7 @@ const std::vector<Rule> &rules() {
         // scripts and tools
         {".", R"(scripts/check --list$)", PrintsAndExits},
         {".", R"(scripts/series check$)", Script, "another step of make check runs it"},
+        {".", R"(build/bin/cxl-type2-bench$)", Script, "make bench calls it, and takes minutes"},
         {".", R"(build/tools/check-refusals$)", Script, "scripts/tests/refusals.sh runs it"},
         {".", R"(build/tools/check-commands --list$)", PrintsAndExits},
         {".", R"(build/tools/check-)", ScriptOfAStep, "it is a step of make check"},
