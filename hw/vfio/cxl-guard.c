@@ -44,12 +44,11 @@ typedef struct VFIOCXLGuardMap {
 struct VFIOCXLGuard {
     struct rcu_head rcu;
     VFIOCXLGuardMap *maps;
-    unsigned count;
+    unsigned count;             /* of @maps; with any it is in the list */
     EventNotifier notifier;
     void (*lost)(void *opaque);
     void *opaque;
     bool tripped;
-    bool watching;
     QSLIST_ENTRY(VFIOCXLGuard) next;
 };
 
@@ -219,8 +218,9 @@ void vfio_cxl_guard_watch(VFIOCXLGuard *guard, const VFIORegion *region)
             };
         }
     }
-    guard->watching = true;
-    QSLIST_INSERT_HEAD_RCU(&guards, guard, next);
+    if (guard->count) {
+        QSLIST_INSERT_HEAD_RCU(&guards, guard, next);
+    }
 }
 
 static void guard_reclaim(VFIOCXLGuard *guard)
@@ -234,7 +234,7 @@ void vfio_cxl_guard_free(VFIOCXLGuard *guard)
     if (!guard) {
         return;
     }
-    if (guard->watching) {
+    if (guard->count) {
         QSLIST_REMOVE_RCU(&guards, guard, VFIOCXLGuard, next);
     }
     event_notifier_set_handler(&guard->notifier, NULL);
