@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // cxl-type2-model: a CXL Type-2 device behind a vfio-user socket. Command line only.
+#include "base/program.h"
 #include "base/size.h"
 #include "device/config.h"
 #include "device/device.h"
@@ -11,7 +12,6 @@
 #include <CLI/App.hpp>
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <exception>
 #include <fmt/format.h>
 #include <optional>
 #include <span>
@@ -233,13 +233,5 @@ int run(int argc, char **argv) {
 } // namespace
 
 int main(int argc, char **argv) {
-    // The option parser reports through exceptions; none of them may end in abort().
-    try {
-        return run(argc, argv);
-    } catch (const std::exception &error) {
-        std::fputs("cxl-type2-model: ", stderr);
-        std::fputs(error.what(), stderr);
-        std::fputs("\n", stderr);
-        return 1;
-    }
+    return model::run_program("cxl-type2-model", 1, [&] { return run(argc, argv); });
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // cxl-type2-preflight: is this device ready to be passed through? Command line only.
+#include "base/program.h"
 #include "base/size.h"
 #include "preflight/advice.h"
 #include "preflight/contract.h"
@@ -11,7 +12,6 @@
 #include <CLI/App.hpp>
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <exception>
 #include <fmt/format.h>
 #include <optional>
 
@@ -197,13 +197,5 @@ int run(int argc, char **argv) {
 } // namespace
 
 int main(int argc, char **argv) {
-    // The option parser reports through exceptions; none of them may end in abort().
-    try {
-        return run(argc, argv);
-    } catch (const std::exception &error) {
-        std::fputs("cxl-type2-preflight: ", stderr);
-        std::fputs(error.what(), stderr);
-        std::fputs("\n", stderr);
-        return Usage;
-    }
+    return model::run_program("cxl-type2-preflight", Usage, [&] { return run(argc, argv); });
 }

@@ -2,6 +2,7 @@
 // cxl-type2-bench: what passing a CXL Type-2 device through costs, and what it gives.
 #include "base/cleanup.h"
 #include "base/paths.h"
+#include "base/program.h"
 #include "base/scratch.h"
 #include "base/size.h"
 #include "bench/report.h"
@@ -9,7 +10,6 @@
 #include <CLI/App.hpp>
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <exception>
 #include <fmt/format.h>
 #include <fstream>
 #include <system_error>
@@ -167,14 +167,6 @@ int run(int argc, char **argv) {
 } // namespace
 
 int main(int argc, char **argv) {
-    // The option parser reports through exceptions; none of them may end in abort().
-    try {
-        clean_up_on_signals();
-        return run(argc, argv);
-    } catch (const std::exception &error) {
-        std::fputs("cxl-type2-bench: ", stderr);
-        std::fputs(error.what(), stderr);
-        std::fputs("\n", stderr);
-        return 1;
-    }
+    clean_up_on_signals();
+    return model::run_program("cxl-type2-bench", 1, [&] { return run(argc, argv); });
 }

@@ -3,6 +3,7 @@
 // report; what is done with which stands in rules.cpp.
 #include "base/cleanup.h"
 #include "base/paths.h"
+#include "base/program.h"
 #include "base/tap.h"
 #include "commands/pages.h"
 #include "commands/rules.h"
@@ -10,8 +11,6 @@
 #include <algorithm>
 #include <CLI/App.hpp>
 #include <CLI/CLI.hpp>
-#include <cstdio>
-#include <exception>
 #include <fmt/format.h>
 #include <map>
 #include <optional>
@@ -143,13 +142,5 @@ int run(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     tools::clean_up_on_signals();
-    // The option parser reports through exceptions; none of them may end in abort().
-    try {
-        return run(argc, argv);
-    } catch (const std::exception &error) {
-        std::fputs("check-commands: ", stderr);
-        std::fputs(error.what(), stderr);
-        std::fputs("\n", stderr);
-        return 1;
-    }
+    return model::run_program("check-commands", 1, [&] { return run(argc, argv); });
 }

@@ -2,14 +2,13 @@
 // check-refusals: what QEMU says, what the tests expect and what the manual quotes. Command line
 // and TAP only.
 #include "base/paths.h"
+#include "base/program.h"
 #include "base/tap.h"
 #include "base/text.h"
 #include "refusals/compare.h"
 
 #include <CLI/App.hpp>
 #include <CLI/CLI.hpp>
-#include <cstdio>
-#include <exception>
 #include <fmt/format.h>
 
 namespace {
@@ -33,13 +32,5 @@ int run(int argc, char **argv) {
 } // namespace
 
 int main(int argc, char **argv) {
-    // The option parser reports through exceptions; none of them may end in abort().
-    try {
-        return run(argc, argv);
-    } catch (const std::exception &error) {
-        std::fputs("check-refusals: ", stderr);
-        std::fputs(error.what(), stderr);
-        std::fputs("\n", stderr);
-        return 1;
-    }
+    return model::run_program("check-refusals", 1, [&] { return run(argc, argv); });
 }
