@@ -9,7 +9,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "qapi/error.h"
 #include "hw/cxl/cxl.h"
 
 #define DECODER_STRIDE \
@@ -74,28 +73,20 @@ static void decoder_program(CXLHost *host, unsigned n,
            DECODER_STRIDE * sizeof(*mask));
 }
 
-bool cxl_host_firmware_commit(CXLHost *host, unsigned n,
-                              const CXLHostFirmwareDecoder *decoder,
-                              Error **errp)
+bool cxl_host_decoder_is_free(const CXLHost *host, unsigned n)
 {
-    uint32_t *regs = host->cxl_cstate.crb.cache_mem_registers;
+    uint32_t ctrl = decoder_read(host, n, R_CXL_HDM_DECODER0_CTRL);
 
-    if (n >= ARRAY_SIZE(host->firmware_decoders)) {
-        error_setg(errp, "the host bridge has %zu HDM decoders, expected "
-                   "at least %u", ARRAY_SIZE(host->firmware_decoders), n + 1);
-        return false;
-    }
-    if (!host->firmware_decoders[n].size &&
-        FIELD_EX32(ldl_le_p(decoder_reg(regs, n, R_CXL_HDM_DECODER0_CTRL)),
-                   CXL_HDM_DECODER0_CTRL, COMMITTED)) {
-        error_setg(errp, "HDM decoder %u of the host bridge is committed by "
-                   "the guest, expected it free", n);
-        return false;
-    }
+    return host->firmware_decoders[n].size ||
+           !FIELD_EX32(ctrl, CXL_HDM_DECODER0_CTRL, COMMITTED);
+}
+
+void cxl_host_firmware_commit(CXLHost *host, unsigned n,
+                              const CXLHostFirmwareDecoder *decoder)
+{
     host->firmware_decoders[n] = *decoder;
     decoder_program(host, n, decoder);
     decoders_changed(host);
-    return true;
 }
 
 void cxl_host_firmware_release(CXLHost *host, unsigned n)
@@ -105,8 +96,7 @@ void cxl_host_firmware_release(CXLHost *host, unsigned n)
     g_autofree uint32_t *fresh_regs = NULL;
     g_autofree uint32_t *fresh_mask = NULL;
 
-    if (n >= ARRAY_SIZE(host->firmware_decoders) ||
-        !host->firmware_decoders[n].size) {
+    if (!host->firmware_decoders[n].size) {
         return;
     }
     host->firmware_decoders[n] = (CXLHostFirmwareDecoder) { 0 };

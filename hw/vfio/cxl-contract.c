@@ -60,14 +60,20 @@ static bool find_region(VFIODevice *vbasedev, uint32_t subtype,
                         const char *what, unsigned *index,
                         struct vfio_region_info **found, Error **errp)
 {
-    unsigned i;
+    unsigned i, unknown = 0;
+    int error = 0;
 
     *found = NULL;
     for (i = VFIO_PCI_NUM_REGIONS; i < vbasedev->num_initial_regions; i++) {
         struct vfio_region_info_cap_type *type;
         struct vfio_region_info *info;
+        int ret = vfio_device_get_region_info(vbasedev, i, &info);
 
-        if (vfio_device_get_region_info(vbasedev, i, &info)) {
+        if (ret) {
+            if (!error) {
+                error = ret;
+                unknown = i;
+            }
             continue;
         }
         type = region_cap(info, VFIO_REGION_INFO_CAP_TYPE, sizeof(*type));
@@ -83,11 +89,16 @@ static bool find_region(VFIODevice *vbasedev, uint32_t subtype,
         *found = info;
         *index = i;
     }
+    if (!*found && error) {
+        error_setg_errno(errp, -error, "CXL: no information on region %u, "
+                         "which may be the %s region (type 0x%x, subtype %u)",
+                         unknown, what, VFIO_CXL_REGION_TYPE, subtype);
+        return false;
+    }
     if (!*found) {
         error_setg(errp, "CXL: the device is flagged as CXL but has no %s "
-                   "region (type 0x%x, subtype %u); x-cxl-decoders=off uses it "
-                   "as a plain PCI device", what, VFIO_CXL_REGION_TYPE,
-                   subtype);
+                   "region (type 0x%x, subtype %u)", what,
+                   VFIO_CXL_REGION_TYPE, subtype);
         return false;
     }
     return true;
@@ -246,7 +257,6 @@ static bool shadow_read_cap(VFIODevice *vbasedev, VFIOCXLLayout *layout,
     layout->by_firmware = cap.flags & VFIO_CXL_DEVICE_CAP_FIRMWARE_COMMITTED;
     layout->bar = cap.hdm_regs_bar_index;
     layout->regs_bar_offset = cap.hdm_regs_offset;
-    layout->regs_dwords_only = true;
     return true;
 }
 
@@ -368,22 +378,30 @@ static bool read_decoder(VFIODevice *vbasedev, VFIOCXLLayout *layout,
     if (!FIELD_EX32(d->ctrl, VFIO_CXL_HDM_DECODER0_CTRL, COMMITTED)) {
         return true;
     }
-    if (layout->committed != n) {
-        error_setg(errp, "CXL: decoder %u is committed but decoder %u is not, "
-                   "expected committed decoders first", n, layout->committed);
-        return false;
-    }
-    if (FIELD_EX32(d->ctrl, VFIO_CXL_HDM_DECODER0_CTRL, IW)) {
-        error_setg(errp, "CXL: decoder %u is interleaved (control 0x%08x), "
-                   "expected all of its memory on this device", n, d->ctrl);
-        return false;
-    }
     if (!read_reg_pair(vbasedev, layout, at + A_VFIO_CXL_HDM_DECODER0_BASE_LO,
                        &base, errp) ||
         !read_reg_pair(vbasedev, layout, at + A_VFIO_CXL_HDM_DECODER0_SIZE_LO,
                        &d->size, errp) ||
         !read_reg_pair(vbasedev, layout, at + A_VFIO_CXL_HDM_DECODER0_SKIP_LO,
                        &d->skip, errp)) {
+        return false;
+    }
+    /*
+     * CXL r3.1 Section 8.2.4.20.12: such a decoder decodes nothing.  Firmware
+     * commits those that it has no use for, to lock them.
+     */
+    if (n && !d->size) {
+        return true;
+    }
+    if (layout->committed != n) {
+        error_setg(errp, "CXL: decoder %u is committed but decoder %u is not, "
+                   "or decodes nothing, expected those with memory first", n,
+                   layout->committed);
+        return false;
+    }
+    if (FIELD_EX32(d->ctrl, VFIO_CXL_HDM_DECODER0_CTRL, IW)) {
+        error_setg(errp, "CXL: decoder %u is interleaved (control 0x%08x), "
+                   "expected all of its memory on this device", n, d->ctrl);
         return false;
     }
     if (!d->size || uadd64_overflow(base, d->size, &end)) {

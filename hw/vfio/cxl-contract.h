@@ -32,9 +32,8 @@ typedef struct VFIOCXLLayout {
 
     unsigned bar;               /* BAR that holds the component registers */
     uint64_t regs_bar_offset;   /* where @regs_region begins in that BAR */
-    int regs_region;            /* region index of the component registers */
+    int regs_region;            /* their region; it takes whole dwords only */
     uint64_t regs_size;
-    bool regs_dwords_only;      /* other accesses to @regs_region fail */
     uint64_t hdm_offset;        /* of the decoder block in @regs_region */
     uint64_t hdm_size;
 

@@ -9,8 +9,15 @@
 #include "hw/cxl/cxl.h"
 #include "hw/pci/pcie.h"
 #include "cxl-dvsec.h"
-#include "cxl-hdm.h"
 #include "trace.h"
+
+#define DVSEC_RANGE_COUNT               2
+#define DVSEC_RANGE_STRIDE              0x10
+
+/* What is written back where one bit is to change: a doorbell is no state */
+#define DVSEC_CONTROL2_STATE ((uint16_t)~ \
+                              (R_DVSEC_CONTROL2_INITIATE_WRITE_BACK_MASK | \
+                               R_DVSEC_CONTROL2_INITIATE_RESET_MASK))
 
 /* The specification knows no limit; a device with megabytes takes a fraction */
 #define WRITE_BACK_TIMEOUT_MS           1000
@@ -43,19 +50,38 @@ uint16_t vfio_cxl_dvsec_find(PCIDevice *pdev, Error **errp)
         pos = PCI_EXT_CAP_NEXT(header);
     }
     error_setg(errp, "CXL: the device is flagged as CXL but has no CXL Device "
-               "DVSEC (vendor 0x%04x, id %d) in its config space; "
-               "x-cxl-decoders=off uses it as a plain PCI device",
+               "DVSEC (vendor 0x%04x, id %d) in its config space",
                CXL_VENDOR_ID, PCIE_CXL_DEVICE_DVSEC);
     return 0;
 }
 
-void vfio_cxl_dvsec_set_range(PCIDevice *pdev, uint16_t dvsec, unsigned n,
-                              uint64_t base)
+/* Where register @reg of the first range stands for range @n */
+static uint32_t dvsec_range_reg(uint16_t dvsec, unsigned n, uint32_t reg)
 {
-    pci_set_long(pdev->config + dvsec + DVSEC_RANGE_BASE_HI(n),
+    return dvsec + reg + n * DVSEC_RANGE_STRIDE;
+}
+
+static void dvsec_set_base(PCIDevice *pdev, uint16_t dvsec, unsigned n,
+                           uint64_t base)
+{
+    pci_set_long(pdev->config + dvsec_range_reg(dvsec, n,
+                                                A_DVSEC_RANGE1_BASE_HI),
                  extract64(base, 32, 32));
-    pci_set_long(pdev->config + dvsec + DVSEC_RANGE_BASE_LO(n),
+    pci_set_long(pdev->config + dvsec_range_reg(dvsec, n,
+                                                A_DVSEC_RANGE1_BASE_LO),
                  extract64(base, 0, 32));
+}
+
+static uint64_t dvsec_get_size(PCIDevice *pdev, uint16_t dvsec, unsigned n)
+{
+    uint32_t hi = pci_get_long(pdev->config +
+                               dvsec_range_reg(dvsec, n,
+                                               A_DVSEC_RANGE1_SIZE_HI));
+    uint32_t lo = pci_get_long(pdev->config +
+                               dvsec_range_reg(dvsec, n,
+                                               A_DVSEC_RANGE1_SIZE_LO));
+
+    return deposit64(lo & R_DVSEC_RANGE1_SIZE_LO_SIZE_MASK, 32, 32, hi);
 }
 
 void vfio_cxl_dvsec_emulate_ranges(VFIOPCIDevice *vdev, uint16_t dvsec,
@@ -65,15 +91,38 @@ void vfio_cxl_dvsec_emulate_ranges(VFIOPCIDevice *vdev, uint16_t dvsec,
     unsigned n;
 
     for (n = 0; n < DVSEC_RANGE_COUNT; n++) {
-        uint32_t hi = dvsec + DVSEC_RANGE_BASE_HI(n);
-        uint32_t lo = dvsec + DVSEC_RANGE_BASE_LO(n);
+        uint32_t hi = dvsec_range_reg(dvsec, n, A_DVSEC_RANGE1_BASE_HI);
+        uint32_t lo = dvsec_range_reg(dvsec, n, A_DVSEC_RANGE1_BASE_LO);
 
         pci_set_long(vdev->emulated_config_bits + hi, ~0);
         pci_set_long(vdev->emulated_config_bits + lo, ~0);
         pci_set_long(pdev->wmask + hi, writable ? ~0 : 0);
         pci_set_long(pdev->wmask + lo,
-                     writable ? R_VFIO_CXL_HDM_DECODER0_BASE_LO_L_MASK : 0);
-        vfio_cxl_dvsec_set_range(pdev, dvsec, n, 0);
+                     writable ? R_DVSEC_RANGE1_BASE_LO_BASE_MASK : 0);
+    }
+    vfio_cxl_dvsec_clear_ranges(pdev, dvsec);
+}
+
+void vfio_cxl_dvsec_clear_ranges(PCIDevice *pdev, uint16_t dvsec)
+{
+    unsigned n;
+
+    for (n = 0; n < DVSEC_RANGE_COUNT; n++) {
+        dvsec_set_base(pdev, dvsec, n, 0);
+    }
+}
+
+void vfio_cxl_dvsec_place_ranges(PCIDevice *pdev, uint16_t dvsec,
+                                 uint64_t base)
+{
+    unsigned n;
+
+    for (n = 0; n < DVSEC_RANGE_COUNT; n++) {
+        uint64_t size = dvsec_get_size(pdev, dvsec, n);
+
+        /* Linux looks at the first one's base whatever its size */
+        dvsec_set_base(pdev, dvsec, n, !n || size ? base : 0);
+        base += size;
     }
 }
 
@@ -107,28 +156,30 @@ bool vfio_cxl_dvsec_write_back(VFIODevice *vbasedev, uint16_t dvsec,
     int64_t spent;
     uint16_t capability, control2, status2;
 
-    if (!dvsec_read(vbasedev, dvsec + DVSEC_CAPABILITY, &capability)) {
+    if (!dvsec_read(vbasedev, dvsec + A_DVSEC_CAPABILITY, &capability)) {
         goto unreadable;
     }
-    if (!(capability & DVSEC_CAPABILITY_WRITE_BACK) ||
-        !(cache_capable || capability & DVSEC_CAPABILITY_CACHE)) {
+    if (!FIELD_EX16(capability, DVSEC_CAPABILITY, WRITE_BACK) ||
+        !(cache_capable || FIELD_EX16(capability, DVSEC_CAPABILITY, CACHE))) {
         return true;
     }
-    if (!dvsec_read(vbasedev, dvsec + DVSEC_CONTROL2, &control2) ||
-        !dvsec_write(vbasedev, dvsec + DVSEC_CONTROL2,
-                     control2 | DVSEC_CONTROL2_DISABLE_CACHING |
-                     DVSEC_CONTROL2_WRITE_BACK)) {
+    if (!dvsec_read(vbasedev, dvsec + A_DVSEC_CONTROL2, &control2) ||
+        !dvsec_write(vbasedev, dvsec + A_DVSEC_CONTROL2,
+                     (control2 & DVSEC_CONTROL2_STATE) |
+                     R_DVSEC_CONTROL2_DISABLE_CACHING_MASK |
+                     R_DVSEC_CONTROL2_INITIATE_WRITE_BACK_MASK)) {
         goto unreadable;
     }
     state->asked = true;
-    state->guest_disabled = control2 & DVSEC_CONTROL2_DISABLE_CACHING;
+    state->guest_disabled = FIELD_EX16(control2, DVSEC_CONTROL2,
+                                       DISABLE_CACHING);
     for (;;) {
-        if (!dvsec_read(vbasedev, dvsec + DVSEC_STATUS2, &status2)) {
+        if (!dvsec_read(vbasedev, dvsec + A_DVSEC_STATUS2, &status2)) {
             goto unreadable;
         }
         spent = (g_get_monotonic_time() - start) / 1000;
-        if (status2 & DVSEC_STATUS2_CACHE_INVALID) {
-            trace_vfio_cxl_write_back(vbasedev->name, spent);
+        if (FIELD_EX16(status2, DVSEC_STATUS2, CACHE_INVALID)) {
+            trace_vfio_cxl_dvsec_write_back(vbasedev->name, spent);
             state->late = false;
             return true;
         }
@@ -164,9 +215,10 @@ void vfio_cxl_dvsec_allow_caching(VFIODevice *vbasedev, uint16_t dvsec,
         return;
     }
     /* A device that does not answer has nothing to allow */
-    if (dvsec_read(vbasedev, dvsec + DVSEC_CONTROL2, &control2) &&
-        control2 & DVSEC_CONTROL2_DISABLE_CACHING) {
-        dvsec_write(vbasedev, dvsec + DVSEC_CONTROL2,
-                    control2 & ~DVSEC_CONTROL2_DISABLE_CACHING);
+    if (dvsec_read(vbasedev, dvsec + A_DVSEC_CONTROL2, &control2) &&
+        FIELD_EX16(control2, DVSEC_CONTROL2, DISABLE_CACHING)) {
+        dvsec_write(vbasedev, dvsec + A_DVSEC_CONTROL2,
+                    control2 & DVSEC_CONTROL2_STATE &
+                    ~R_DVSEC_CONTROL2_DISABLE_CACHING_MASK);
     }
 }

@@ -7,6 +7,7 @@
 #ifndef HW_VFIO_CXL_DVSEC_H
 #define HW_VFIO_CXL_DVSEC_H
 
+#include "hw/registerfields.h"
 #include "hw/vfio/vfio-device.h"
 #include "pci.h"
 
@@ -14,18 +15,21 @@
  * CXL r3.1 Section 8.1.3: PCIe DVSEC for CXL Devices.  Registers as offsets
  * from the start of the extended capability.
  */
-#define DVSEC_CAPABILITY                0x0a
-#define DVSEC_CAPABILITY_CACHE          (1u << 0)
-#define DVSEC_CAPABILITY_WRITE_BACK     (1u << 6)
-#define DVSEC_CONTROL2                  0x10
-#define DVSEC_CONTROL2_DISABLE_CACHING  (1u << 0)
-#define DVSEC_CONTROL2_WRITE_BACK       (1u << 1)
-#define DVSEC_CONTROL2_INITIATE_RESET   (1u << 2)
-#define DVSEC_STATUS2                   0x12
-#define DVSEC_STATUS2_CACHE_INVALID     (1u << 0)
-#define DVSEC_RANGE_BASE_HI(n)          (0x20 + 0x10 * (n))
-#define DVSEC_RANGE_BASE_LO(n)          (0x24 + 0x10 * (n))
-#define DVSEC_RANGE_COUNT               2
+REG16(DVSEC_CAPABILITY, 0x0a)
+    FIELD(DVSEC_CAPABILITY, CACHE, 0, 1)
+    FIELD(DVSEC_CAPABILITY, WRITE_BACK, 6, 1)
+REG16(DVSEC_CONTROL2, 0x10)
+    FIELD(DVSEC_CONTROL2, DISABLE_CACHING, 0, 1)
+    FIELD(DVSEC_CONTROL2, INITIATE_WRITE_BACK, 1, 1)
+    FIELD(DVSEC_CONTROL2, INITIATE_RESET, 2, 1)
+REG16(DVSEC_STATUS2, 0x12)
+    FIELD(DVSEC_STATUS2, CACHE_INVALID, 0, 1)
+REG32(DVSEC_RANGE1_SIZE_HI, 0x18)
+REG32(DVSEC_RANGE1_SIZE_LO, 0x1c)
+    FIELD(DVSEC_RANGE1_SIZE_LO, SIZE, 28, 4)
+REG32(DVSEC_RANGE1_BASE_HI, 0x20)
+REG32(DVSEC_RANGE1_BASE_LO, 0x24)
+    FIELD(DVSEC_RANGE1_BASE_LO, BASE, 28, 4)
 
 /*
  * Where the CXL Device DVSEC stands in the config space of @pdev, as QEMU has
@@ -34,10 +38,6 @@
  */
 uint16_t vfio_cxl_dvsec_find(PCIDevice *pdev, Error **errp);
 
-/* The guest is to read that range @n begins at @base */
-void vfio_cxl_dvsec_set_range(PCIDevice *pdev, uint16_t dvsec, unsigned n,
-                              uint64_t base);
-
 /*
  * From here on the range bases are QEMU's, all of them 0: the guest must not
  * read where the memory stands in the host.  @writable: it may also write them,
@@ -45,6 +45,13 @@ void vfio_cxl_dvsec_set_range(PCIDevice *pdev, uint16_t dvsec, unsigned n,
  */
 void vfio_cxl_dvsec_emulate_ranges(VFIOPCIDevice *vdev, uint16_t dvsec,
                                    bool writable);
+
+/* Have all range bases read as 0 */
+void vfio_cxl_dvsec_clear_ranges(PCIDevice *pdev, uint16_t dvsec);
+
+/* As firmware does: the first range at @base, the second, if any, behind it */
+void vfio_cxl_dvsec_place_ranges(PCIDevice *pdev, uint16_t dvsec,
+                                 uint64_t base);
 
 typedef struct VFIOCXLWriteBack {
     bool late;                  /* the last one was not done in time */

@@ -7,9 +7,10 @@
  * translated before the memory left the window it still uses for a moment.  A
  * touch is then a SIGBUS, which must cost the guest the memory and not the VM.
  *
- * This is for touches of QEMU's own threads.  Where KVM runs the guest, a touch
- * of the guest's raises no signal but ends KVM_RUN with an error, which stops
- * the VM; and a SIGBUS of the main loop's is KVM's to read from a file.
+ * This is for touches of QEMU's own threads: TCG's vCPUs, IOThreads, and the
+ * main loop.  Where KVM runs the guest, a touch of the guest's raises no signal
+ * but ends KVM_RUN with an error, which stops the VM; and the main loop's
+ * SIGBUS is blocked there, because KVM reads it from a file.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -20,14 +21,19 @@
 #include "qemu/queue.h"
 #include "qemu/rcu.h"
 #include "qemu/rcu_queue.h"
+#include "qemu/units.h"
 #include "qapi/error.h"
 #include "block/aio.h"
 #include "hw/core/cpu.h"
+#include "hw/qdev-core.h"
 #include "hw/vfio/vfio-device.h"
 #include "system/iothread.h"
 #include "system/kvm.h"
 #include "cxl-guard.h"
 #include <sys/mman.h>
+
+/* How much of the memory is replaced where it is touched: cheap, and enough */
+#define CHUNK_SIZE      (2 * MiB)
 
 typedef struct VFIOCXLGuardMap {
     void *at;
@@ -54,29 +60,42 @@ struct VFIOCXLGuard {
 
 /* Changes under the BQL; read by the signal handler at any time */
 static QSLIST_HEAD(, VFIOCXLGuard) guards = QSLIST_HEAD_INITIALIZER(guards);
-static struct sigaction before;
-static bool installed;
+static struct sigaction guard_chained;      /* what handled SIGBUS before */
+static bool guard_installed;
 
-static bool map_over(const VFIOCXLGuardMap *map, int flags, int fd,
-                     off_t offset)
+static bool guard_map_over(void *at, size_t size, int flags, int fd,
+                           off_t offset)
 {
-    return mmap(map->at, map->size, PROT_READ | PROT_WRITE, MAP_FIXED | flags,
-                fd, offset) != MAP_FAILED;
+    return mmap(at, size, PROT_READ | PROT_WRITE, MAP_FIXED | flags, fd,
+                offset) != MAP_FAILED;
 }
 
-/* In a signal handler: system calls, and nothing that takes a lock */
-static bool guard_trip(VFIOCXLGuard *guard, const void *addr)
+/* Put memory that reads as zero over [@at, @at + @size) of a mapping */
+static bool guard_replace(const VFIOCXLGuardMap *map, size_t at, size_t size)
+{
+    return guard_map_over(map->at + at, size,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+/*
+ * In a signal handler: system calls, and nothing that takes a lock.  A chunk is
+ * enough, and all that a host which does not overcommit may have to give; but
+ * of a file of huge pages a part cannot be replaced.
+ */
+static bool guard_trip(VFIOCXLGuard *guard, void *addr)
 {
     unsigned i;
 
     for (i = 0; i < guard->count; i++) {
         const VFIOCXLGuardMap *map = &guard->maps[i];
+        size_t at;
 
         if (addr < map->at || addr >= map->at + map->size) {
             continue;
         }
-        if (!map_over(map, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-                      0)) {
+        at = QEMU_ALIGN_DOWN(addr - map->at, CHUNK_SIZE);
+        if (!guard_replace(map, at, MIN(CHUNK_SIZE, map->size - at)) &&
+            !guard_replace(map, 0, map->size)) {
             return false;
         }
         qatomic_set(&guard->tripped, true);
@@ -86,7 +105,7 @@ static bool guard_trip(VFIOCXLGuard *guard, const void *addr)
     return false;
 }
 
-static void sigbus_handler(int sig, siginfo_t *info, void *context)
+static void guard_sigbus(int sig, siginfo_t *info, void *context)
 {
     int saved = errno;
     VFIOCXLGuard *guard;
@@ -99,18 +118,21 @@ static void sigbus_handler(int sig, siginfo_t *info, void *context)
             }
         }
     }
-    /* Not ours.  What is as before does what it did */
-    if (before.sa_flags & SA_SIGINFO) {
-        before.sa_sigaction(sig, info, context);
+    /* Not ours: whoever handled the signal before handles it now */
+    if (guard_chained.sa_flags & SA_SIGINFO) {
+        guard_chained.sa_sigaction(sig, info, context);
     } else {
-        sigaction(SIGBUS, &before, NULL);
+        sigaction(SIGBUS, &guard_chained, NULL);
         raise(SIGBUS);
     }
     errno = saved;
 }
 
-/* A signal that is blocked where it arises ends the process, handler or not */
-static void unblock(void)
+/*
+ * A signal that is blocked in the thread it arises in ends the process, handler
+ * or not, and QEMU starts all its threads with SIGBUS blocked.
+ */
+static void guard_unblock(void)
 {
     sigset_t set;
 
@@ -119,53 +141,77 @@ static void unblock(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static void unblock_vcpu(CPUState *cpu, run_on_cpu_data data)
+static void guard_unblock_vcpu(CPUState *cpu, run_on_cpu_data data)
 {
-    unblock();
+    guard_unblock();
 }
 
-static void unblock_bh(void *opaque)
+static void guard_unblock_bh(void *opaque)
 {
-    unblock();
+    guard_unblock();
 }
 
-static int unblock_iothread(Object *obj, void *opaque)
+static int guard_unblock_iothread(Object *obj, void *opaque)
 {
     IOThread *iothread = (IOThread *)object_dynamic_cast(obj, TYPE_IOTHREAD);
 
     if (iothread) {
-        aio_bh_schedule_oneshot(iothread_get_aio_context(iothread), unblock_bh,
-                                NULL);
+        aio_bh_schedule_oneshot(iothread_get_aio_context(iothread),
+                                guard_unblock_bh, NULL);
     }
     return 0;
 }
 
-/* From the main loop, where devices are made; later threads are its children */
-static bool install(Error **errp)
+static void guard_unblock_iothreads(void)
+{
+    object_child_foreach_recursive(object_get_objects_root(),
+                                   guard_unblock_iothread, NULL);
+}
+
+/*
+ * Threads that come later: a vCPU is a device, and an IOThread touches memory
+ * for a device that was realized after the IOThread was made.
+ */
+static void guard_device_realized(DeviceListener *listener, DeviceState *dev)
+{
+    CPUState *cpu = (CPUState *)object_dynamic_cast(OBJECT(dev), TYPE_CPU);
+
+    if (cpu && !kvm_enabled()) {
+        async_run_on_cpu(cpu, guard_unblock_vcpu, RUN_ON_CPU_NULL);
+    }
+    guard_unblock_iothreads();
+}
+
+static DeviceListener guard_device_listener = {
+    .realize = guard_device_realized,
+};
+
+/* From the main loop, where devices are made */
+static bool guard_install(Error **errp)
 {
     struct sigaction action = {
-        .sa_sigaction = sigbus_handler,
+        .sa_sigaction = guard_sigbus,
         .sa_flags = SA_SIGINFO,
     };
     CPUState *cpu;
 
-    if (installed) {
+    if (guard_installed) {
         return true;
     }
-    if (sigaction(SIGBUS, &action, &before)) {
+    if (sigaction(SIGBUS, &action, &guard_chained)) {
         error_setg_errno(errp, errno, "CXL: no handler for SIGBUS");
         return false;
     }
-    installed = true;
+    guard_installed = true;
     /* KVM has the main loop and the vCPUs take a SIGBUS in a way of its own */
     if (!kvm_enabled()) {
-        unblock();
+        guard_unblock();
         CPU_FOREACH(cpu) {
-            async_run_on_cpu(cpu, unblock_vcpu, RUN_ON_CPU_NULL);
+            async_run_on_cpu(cpu, guard_unblock_vcpu, RUN_ON_CPU_NULL);
         }
-        object_child_foreach_recursive(object_get_objects_root(),
-                                       unblock_iothread, NULL);
     }
+    guard_unblock_iothreads();
+    device_listener_register(&guard_device_listener);
     return true;
 }
 
@@ -184,7 +230,7 @@ VFIOCXLGuard *vfio_cxl_guard_new(void (*lost)(void *opaque), void *opaque,
     VFIOCXLGuard *guard;
     int ret;
 
-    if (!install(errp)) {
+    if (!guard_install(errp)) {
         return NULL;
     }
     guard = g_new0(VFIOCXLGuard, 1);
@@ -257,8 +303,10 @@ bool vfio_cxl_guard_restore(VFIOCXLGuard *guard)
     /* First, so that a touch meanwhile is not forgotten */
     qatomic_set_mb(&guard->tripped, false);
     for (i = 0; i < guard->count; i++) {
-        if (!map_over(&guard->maps[i], MAP_SHARED, guard->maps[i].fd,
-                      guard->maps[i].offset)) {
+        const VFIOCXLGuardMap *map = &guard->maps[i];
+
+        if (!guard_map_over(map->at, map->size, MAP_SHARED, map->fd,
+                            map->offset)) {
             qatomic_set(&guard->tripped, true);
         }
     }

@@ -26,11 +26,6 @@
                  R_VFIO_CXL_HDM_DECODER0_CTRL_TYPE_MASK | \
                  R_VFIO_CXL_HDM_DECODER0_CTRL_BI_MASK)
 
-/* Those that firmware takes over from the physical decoder */
-#define CTRL_FIRMWARE (R_VFIO_CXL_HDM_DECODER0_CTRL_IG_MASK | \
-                       R_VFIO_CXL_HDM_DECODER0_CTRL_TYPE_MASK | \
-                       R_VFIO_CXL_HDM_DECODER0_CTRL_BI_MASK)
-
 #define CTRL_GET(ctrl, field) \
     FIELD_EX32(ctrl, VFIO_CXL_HDM_DECODER0_CTRL, field)
 #define CTRL_SET(ctrl, field, val) \
@@ -81,6 +76,14 @@ bool vfio_cxl_hdm_decodes(const VFIOCXLHdm *hdm, unsigned n,
     return true;
 }
 
+/* CXL r3.1 Section 8.2.4.20.13: a locked decoder is read-only as a whole */
+bool vfio_cxl_hdm_locked(const VFIOCXLHdm *hdm, unsigned n)
+{
+    uint32_t ctrl = n < hdm->count ? hdm->decoders[n].ctrl : 0;
+
+    return CTRL_GET(ctrl, LOCK_ON_COMMIT) && CTRL_GET(ctrl, COMMITTED);
+}
+
 static void hdm_refused(const VFIOCXLHdm *hdm, unsigned n, const char *why)
 {
     if (hdm->ops->refused) {
@@ -129,8 +132,7 @@ static const char *hdm_judge(const VFIOCXLHdm *hdm, unsigned n,
     *range = (VFIOCXLHdmRange) {
         .base = d->base, .size = d->size, .dpa = dpa,
     };
-    return hdm->ops->may_commit(hdm->opaque, n, range)
-           ? NULL : "it is not inside the window";
+    return hdm->ops->judge(hdm->opaque, n, range);
 }
 
 static bool hdm_commit(VFIOCXLHdm *hdm, unsigned n)
@@ -164,7 +166,7 @@ bool vfio_cxl_hdm_firmware_commit(VFIOCXLHdm *hdm, unsigned n, uint64_t base,
         .base = base,
         .size = size,
         .skip = skip,
-        .ctrl = (ctrl & CTRL_FIRMWARE) |
+        .ctrl = (ctrl & VFIO_CXL_HDM_CTRL_FIRMWARE) |
                 R_VFIO_CXL_HDM_DECODER0_CTRL_COMMIT_MASK |
                 R_VFIO_CXL_HDM_DECODER0_CTRL_LOCK_ON_COMMIT_MASK,
     };
@@ -236,12 +238,6 @@ uint64_t vfio_cxl_hdm_read(const VFIOCXLHdm *hdm, uint64_t offset,
     return value;
 }
 
-/* CXL r3.1 Section 8.2.4.20.13: a locked decoder is read-only as a whole */
-static bool hdm_locked(const VFIOCXLHdmDecoder *d)
-{
-    return CTRL_GET(d->ctrl, LOCK_ON_COMMIT) && CTRL_GET(d->ctrl, COMMITTED);
-}
-
 static void hdm_write_ctrl(VFIOCXLHdm *hdm, unsigned n, uint32_t value)
 {
     VFIOCXLHdmDecoder *d = &hdm->decoders[n];
@@ -297,7 +293,7 @@ static void hdm_write_reg(VFIOCXLHdm *hdm, uint64_t offset, uint32_t value)
         return;
     }
     d = &hdm->decoders[n];
-    if (hdm_locked(d)) {
+    if (vfio_cxl_hdm_locked(hdm, n)) {
         hdm_refused(hdm, n, "it is locked");
         return;
     }

@@ -44,6 +44,11 @@ REG32(VFIO_CXL_HDM_DECODER0_SKIP_HI, 0x28)
 /* From one decoder to the next */
 #define VFIO_CXL_HDM_DECODER_STRIDE 0x20
 
+/* Bits of Decoder n Control that firmware takes over from the physical one */
+#define VFIO_CXL_HDM_CTRL_FIRMWARE  (R_VFIO_CXL_HDM_DECODER0_CTRL_IG_MASK | \
+                                     R_VFIO_CXL_HDM_DECODER0_CTRL_TYPE_MASK | \
+                                     R_VFIO_CXL_HDM_DECODER0_CTRL_BI_MASK)
+
 /* Bytes that a block of @count decoders takes */
 #define VFIO_CXL_HDM_BLOCK_SIZE(count) \
     (A_VFIO_CXL_HDM_DECODER0_BASE_LO + (count) * VFIO_CXL_HDM_DECODER_STRIDE)
@@ -68,10 +73,11 @@ typedef struct VFIOCXLHdmDecoder {
 
 typedef struct VFIOCXLHdmOps {
     /*
-     * May decoder @n decode @range?  Asked at commit, once everything that
-     * the block itself can judge is in order.
+     * May decoder @n decode @range?  NULL, or why it may not.  Asked at
+     * commit, once everything that the block itself can judge is in order.
      */
-    bool (*may_commit)(void *opaque, unsigned n, const VFIOCXLHdmRange *range);
+    const char *(*judge)(void *opaque, unsigned n,
+                         const VFIOCXLHdmRange *range);
     /*
      * Decoder @n does not do what the guest asked of it, and @why: to be told
      * to whoever looks for the reason.  May be NULL.
@@ -131,6 +137,9 @@ uint64_t vfio_cxl_hdm_read(const VFIOCXLHdm *hdm, uint64_t offset,
                            unsigned size);
 void vfio_cxl_hdm_write(VFIOCXLHdm *hdm, uint64_t offset, uint64_t value,
                         unsigned size);
+
+/* Is decoder @n committed, and locked until a conventional reset? */
+bool vfio_cxl_hdm_locked(const VFIOCXLHdm *hdm, unsigned n);
 
 /* Does decoder @n decode now?  If so @range, where not NULL, says what. */
 bool vfio_cxl_hdm_decodes(const VFIOCXLHdm *hdm, unsigned n,

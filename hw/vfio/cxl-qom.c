@@ -40,7 +40,7 @@ static void get_memory_open(Object *obj, Visitor *v, const char *name,
                             void *opaque, Error **errp)
 {
     VFIOCXLQom *qom = opaque;
-    bool value = *qom->open;
+    bool value = qom->mem->open;
 
     visit_type_bool(v, name, &value, errp);
 }
@@ -74,37 +74,17 @@ static void get_window(Object *obj, Visitor *v, const char *name, void *opaque,
     visit_end_struct(v, NULL);
 }
 
-const char *vfio_cxl_qom_state(const VFIOCXLQom *qom, unsigned n)
-{
-    uint32_t ctrl = qom->hdm->decoders[n].ctrl;
-
-    if (qom->mapped[n].size) {
-        return "mapped";
-    }
-    if (FIELD_EX32(ctrl, VFIO_CXL_HDM_DECODER0_CTRL, ERROR_NOT_COMMITTED)) {
-        return "refused";
-    }
-    if (!FIELD_EX32(ctrl, VFIO_CXL_HDM_DECODER0_CTRL, COMMITTED)) {
-        return "uncommitted";
-    }
-    if (!vfio_cxl_hdm_decodes(qom->hdm, n, NULL)) {
-        return "disabled";
-    }
-    return *qom->open ? "not-reached" : "closed";
-}
-
 static bool visit_decoder(Visitor *v, const VFIOCXLQom *qom, unsigned n,
                           Error **errp)
 {
     const VFIOCXLHdmDecoder *d = &qom->hdm->decoders[n];
     bool committed = FIELD_EX32(d->ctrl, VFIO_CXL_HDM_DECODER0_CTRL, COMMITTED);
-    bool locked = committed && FIELD_EX32(d->ctrl, VFIO_CXL_HDM_DECODER0_CTRL,
-                                          LOCK_ON_COMMIT);
+    bool locked = vfio_cxl_hdm_locked(qom->hdm, n);
     /* Of a committed one what it was committed with, else what is written */
     uint64_t base = committed ? d->active.base : d->base;
     uint64_t size = committed ? d->active.size : d->size;
     uint64_t dpa = d->active.dpa;
-    char *state = (char *)vfio_cxl_qom_state(qom, n);
+    char *state = (char *)vfio_cxl_memory_state(qom->mem, n);
 
     return visit_type_str(v, "state", &state, errp) &&
            visit_type_bool(v, "locked", &locked, errp) &&
@@ -142,20 +122,20 @@ static const struct {
     const char *type;
     ObjectPropertyAccessor *get;
     const char *description;
-} properties[] = {
-    { "cxl-contract", "str", get_contract,
+} qom_properties[] = {
+    { "x-cxl-contract", "str", get_contract,
       "Generation of the kernel interface (live/shadow)" },
-    { "cxl-mode", "str", get_mode,
+    { "x-cxl-mode", "str", get_mode,
       "Who programs the HDM decoders (locked/guest)" },
-    { "cxl-memory-size", "size", get_memory_size,
+    { "x-cxl-memory-size", "size", get_memory_size,
       "Device memory in bytes" },
-    { "cxl-memory-open", "bool", get_memory_open,
+    { "x-cxl-memory-open", "bool", get_memory_open,
       "Whether the device lets its memory be used now" },
-    { "cxl-bridge", "str", get_bridge,
+    { "x-cxl-bridge", "str", get_bridge,
       "What the host bridge above does (pass-through/decoders)" },
-    { "cxl-window", "VFIOCXLWindow", get_window,
+    { "x-cxl-window", "VFIOCXLWindow", get_window,
       "The fixed memory window" },
-    { "cxl-decoders", "VFIOCXLDecoderList", get_decoders,
+    { "x-cxl-hdm-decoders", "VFIOCXLDecoderList", get_decoders,
       "The HDM decoders that the guest sees" },
 };
 
@@ -163,11 +143,11 @@ void vfio_cxl_qom_add(VFIOCXLQom *qom, Object *obj)
 {
     unsigned i;
 
-    for (i = 0; i < ARRAY_SIZE(properties); i++) {
-        object_property_add(obj, properties[i].name, properties[i].type,
-                            properties[i].get, NULL, NULL, qom);
-        object_property_set_description(obj, properties[i].name,
-                                        properties[i].description);
+    for (i = 0; i < ARRAY_SIZE(qom_properties); i++) {
+        object_property_add(obj, qom_properties[i].name, qom_properties[i].type,
+                            qom_properties[i].get, NULL, NULL, qom);
+        object_property_set_description(obj, qom_properties[i].name,
+                                        qom_properties[i].description);
     }
 }
 
@@ -175,7 +155,7 @@ void vfio_cxl_qom_del(VFIOCXLQom *qom, Object *obj)
 {
     unsigned i;
 
-    for (i = 0; i < ARRAY_SIZE(properties); i++) {
-        object_property_del(obj, properties[i].name);
+    for (i = 0; i < ARRAY_SIZE(qom_properties); i++) {
+        object_property_del(obj, qom_properties[i].name);
     }
 }

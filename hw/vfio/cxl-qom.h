@@ -10,6 +10,7 @@
 #include "qom/object.h"
 #include "cxl-contract.h"
 #include "cxl-hdm.h"
+#include "cxl-memory.h"
 #include "cxl-topology.h"
 
 /* Where the properties find what they show; all of it the device's own */
@@ -17,17 +18,9 @@ typedef struct VFIOCXLQom {
     const VFIOCXLLayout *layout;
     const VFIOCXLTopology *topo;
     const VFIOCXLHdm *hdm;
+    const VFIOCXLMemory *mem;
     const char *mode;
-    const bool *open;
-    const VFIOCXLHdmRange *mapped;      /* by decoder; size 0: is not */
 } VFIOCXLQom;
-
-/*
- * "mapped", or the first of the reasons for which decoder @n is not, in the
- * order in which a guest would get rid of them: "refused", "uncommitted",
- * "disabled", "closed", "not-reached".
- */
-const char *vfio_cxl_qom_state(const VFIOCXLQom *qom, unsigned n);
 
 /*
  * Give @obj read-only properties, documented in

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bitops.h"
 #include "qemu/bswap.h"
 #include "qemu/error-report.h"
 #include "qemu/log.h"
@@ -25,32 +26,30 @@ static unsigned before_hdm_block(const VFIOCXLRegs *regs, hwaddr offset,
 }
 
 /*
- * Read from the device's region.  Where it takes whole dwords only, what the
- * guest asked for is cut out of them.
+ * Read from the device's region.  It takes whole dwords only; what the guest
+ * asked for is cut out of them.
  */
 static uint64_t regs_region_read(VFIOCXLRegs *regs, hwaddr offset,
                                  unsigned size)
 {
     VFIODevice *vbasedev = regs->vbasedev;
-    bool dwords = regs->layout->regs_dwords_only;
-    hwaddr at = dwords ? QEMU_ALIGN_DOWN(offset, 4) : offset;
     hwaddr end = offset + size;
-    unsigned step = dwords ? 4 : size;
     uint64_t value = 0;
+    hwaddr at;
 
-    for (; at < end; at += step) {
-        uint64_t part = 0;
+    for (at = QEMU_ALIGN_DOWN(offset, 4); at < end; at += 4) {
+        uint32_t part;
         unsigned i;
         int ret = vbasedev->io_ops->region_read(vbasedev,
                                                 regs->layout->regs_region, at,
-                                                step, &part);
+                                                sizeof(part), &part);
 
         /* What a bus gives for a register that does not answer */
-        part = ret == step ? le64_to_cpu(part) : UINT64_MAX;
-        for (i = 0; i < step; i++) {
+        part = ret == sizeof(part) ? le32_to_cpu(part) : UINT32_MAX;
+        for (i = 0; i < 4; i++) {
             if (at + i >= offset && at + i < end) {
                 value = deposit64(value, 8 * (at + i - offset), 8,
-                                  extract64(part, 8 * i, 8));
+                                  extract32(part, 8 * i, 8));
             }
         }
     }
@@ -61,21 +60,17 @@ static void regs_region_write(VFIOCXLRegs *regs, hwaddr offset, uint64_t value,
                               unsigned size)
 {
     VFIODevice *vbasedev = regs->vbasedev;
-    unsigned step = size;
     unsigned i;
 
-    if (regs->layout->regs_dwords_only) {
-        /* A part of a dword cannot be written without the rest of it */
-        if (size < 4 || offset % 4) {
-            return;
-        }
-        step = 4;
+    /* A part of a dword cannot be written without the rest of it */
+    if (size % 4 || offset % 4) {
+        return;
     }
-    for (i = 0; i < size; i += step) {
-        uint64_t le = cpu_to_le64(value >> (8 * i));
+    for (i = 0; i < size; i += 4) {
+        uint32_t le = cpu_to_le32(extract64(value, 8 * i, 32));
 
         vbasedev->io_ops->region_write(vbasedev, regs->layout->regs_region,
-                                       offset + i, step, &le, false);
+                                       offset + i, sizeof(le), &le, false);
     }
 }
 

@@ -20,7 +20,7 @@ typedef struct VFIOCXLRegs {
 /*
  * Make @regs->mr, owned by @owner, of layout->regs_size bytes: accesses to the
  * decoder block are answered by @hdm without asking the device, all others go
- * to the region that the kernel has for them, at the guest's own width.
+ * to the region that the kernel has for them.
  */
 void vfio_cxl_regs_init(VFIOCXLRegs *regs, Object *owner, VFIODevice *vbasedev,
                         const VFIOCXLLayout *layout, VFIOCXLHdm *hdm);

@@ -22,14 +22,12 @@
 /* A BAR of this size or more cannot be placed below 4 GiB */
 #define LARGE_BAR       (1 * GiB)
 
-/* What the user calls a device: its id, else its type */
-static const char *device_label(const PCIDevice *pdev)
+const char *vfio_cxl_topology_label(const PCIDevice *pdev)
 {
     return pdev->qdev.id ?: object_get_typename(OBJECT(pdev));
 }
 
-/* @size as an option takes it; all sizes here are multiples of 256 MiB */
-static char *size_option(uint64_t size)
+char *vfio_cxl_topology_size(uint64_t size)
 {
     return size % GiB ? g_strdup_printf("%"PRIu64"M", size / MiB)
                       : g_strdup_printf("%"PRIu64"G", size / GiB);
@@ -57,19 +55,22 @@ static bool find_port(PCIDevice *pdev, VFIOCXLTopology *topo, PCIBus **root,
         !pci_bus_is_root(pci_get_bus(port))) {
         error_setg(errp, "CXL: '%s' above the device is a port of a switch or "
                    "below one, expected a root port of a pxb-cxl; set the "
-                   "device's bus= to the id of a cxl-rp", device_label(port));
+                   "device's bus= to the id of a cxl-rp",
+                   vfio_cxl_topology_label(port));
         return false;
     }
     *root = pci_get_bus(port);
     if (!pci_bus_is_cxl(*root)) {
         error_setg(errp, "CXL: root port '%s' is on bus '%s', which is not a "
                    "CXL bus, expected a cxl-rp with bus= set to the id of a "
-                   "pxb-cxl", device_label(port), (*root)->qbus.name);
+                   "pxb-cxl", vfio_cxl_topology_label(port),
+                   (*root)->qbus.name);
         return false;
     }
     if (!object_dynamic_cast(OBJECT(port), "cxl-rp")) {
         error_setg(errp, "CXL: '%s' above the device is a %s, expected a "
-                   "cxl-rp", device_label(port),
+                   "cxl-rp; set the device's bus= to the id of one",
+                   vfio_cxl_topology_label(port),
                    object_get_typename(OBJECT(port)));
         return false;
     }
@@ -105,29 +106,33 @@ static bool check_alone(PCIDevice *pdev, PCIBus *root, Error **errp)
         error_setg(errp, "CXL: pxb-cxl '%s' has %d root ports, '%s' with the "
                    "device below it and '%s', expected one; give each CXL "
                    "device a pxb-cxl of its own",
-                   device_label(root->parent_dev), n, device_label(port),
-                   device_label(other_port(root, port)));
+                   vfio_cxl_topology_label(root->parent_dev), n,
+                   vfio_cxl_topology_label(port),
+                   vfio_cxl_topology_label(other_port(root, port)));
         return false;
     }
     if (pdev->devfn) {
-        error_setg(errp, "CXL: the device is function %d of slot %d, expected "
-                   "addr=0.0", PCI_FUNC(pdev->devfn), PCI_SLOT(pdev->devfn));
+        error_setg(errp, "CXL: the device is function %d of slot %d below "
+                   "'%s', expected function 0 of slot 0; set addr=0.0",
+                   PCI_FUNC(pdev->devfn), PCI_SLOT(pdev->devfn),
+                   vfio_cxl_topology_label(port));
         return false;
     }
     for (devfn = 1; devfn < ARRAY_SIZE(bus->devices); devfn++) {
         if (bus->devices[devfn]) {
+            const char *other = vfio_cxl_topology_label(bus->devices[devfn]);
+
             error_setg(errp, "CXL: '%s' is function %d below the same root "
                        "port '%s', expected the CXL device alone; give '%s' a "
-                       "root port elsewhere with bus=",
-                       device_label(bus->devices[devfn]), PCI_FUNC(devfn),
-                       device_label(bus->parent_dev),
-                       device_label(bus->devices[devfn]));
+                       "root port elsewhere with bus=", other, PCI_FUNC(devfn),
+                       vfio_cxl_topology_label(port), other);
             return false;
         }
     }
     if (pdev->cap_present & QEMU_PCI_CAP_MULTIFUNCTION) {
-        error_setg(errp, "CXL: multifunction=on, expected a device of one "
-                   "function");
+        error_setg(errp, "CXL: multifunction=on below '%s', expected a device "
+                   "of one function; set multifunction=off",
+                   vfio_cxl_topology_label(port));
         return false;
     }
     return true;
@@ -150,13 +155,28 @@ static bool window_targets(const CXLFixedWindow *window, Object *bridge)
     return false;
 }
 
+/* "'cxl.0', 'cxl.1'", to be freed */
+static char *window_target_names(const CXLFixedWindow *window)
+{
+    GString *names = g_string_new(NULL);
+    int i;
+
+    for (i = 0; i < window->num_targets; i++) {
+        g_string_append_printf(names, "%s'%s'", i ? ", " : "",
+                               window->targets[i]);
+    }
+    return g_string_free(names, false);
+}
+
 static bool find_window(VFIOCXLTopology *topo, PCIDevice *bridge,
                         uint64_t size, Error **errp)
 {
     g_autoptr(GSList) windows = cxl_fmws_get_all_sorted();
-    g_autofree char *want = size_option(size);
+    g_autofree char *want = vfio_cxl_topology_size(size);
+    g_autoptr(GString) others = g_string_new(NULL);
     g_autofree char *name = NULL;
-    const char *label = device_label(bridge);
+    g_autofree char *targets = NULL;
+    const char *label = vfio_cxl_topology_label(bridge);
     GSList *it;
 
     topo->window = NULL;
@@ -164,6 +184,11 @@ static bool find_window(VFIOCXLTopology *topo, PCIDevice *bridge,
         CXLFixedWindow *window = CXL_FMW(it->data);
 
         if (!window_targets(window, OBJECT(bridge))) {
+            g_autofree char *names = window_target_names(window);
+
+            g_string_append_printf(others, "%scxl-fmw.%d for %s",
+                                   others->len ? ", " : "", window->index,
+                                   names);
             continue;
         }
         if (topo->window) {
@@ -177,18 +202,19 @@ static bool find_window(VFIOCXLTopology *topo, PCIDevice *bridge,
     }
 
     if (!topo->window) {
-        error_setg(errp, "CXL: no fixed memory window targets pxb-cxl '%s', "
-                   "expected one of %s; add cxl-fmw.N.targets.0=%s,"
-                   "cxl-fmw.N.size=%s to -machine", label, want, label,
+        error_setg(errp, "CXL: no fixed memory window targets pxb-cxl '%s' "
+                   "(found %s), expected one of %s; add "
+                   "cxl-fmw.N.targets.0=%s,cxl-fmw.N.size=%s to -machine",
+                   label, others->len ? others->str : "none", want, label,
                    want);
         return false;
     }
     name = vfio_cxl_topology_window_name(topo->window);
     if (topo->window->num_targets != 1) {
-        error_setg(errp, "CXL: window %s interleaves over %d host bridges, "
-                   "expected pxb-cxl '%s' as its single target; give it a "
-                   "window of its own with %s.targets.0=%s", name,
-                   topo->window->num_targets, label, name, label);
+        targets = window_target_names(topo->window);
+        error_setg(errp, "CXL: window %s interleaves over %s, expected pxb-cxl "
+                   "'%s' as its single target; give it a window of its own "
+                   "with %s.targets.0=%s", name, targets, label, name, label);
         return false;
     }
     if (!topo->window->base) {
@@ -199,11 +225,11 @@ static bool find_window(VFIOCXLTopology *topo, PCIDevice *bridge,
         return false;
     }
     if (topo->window->size < size) {
-        g_autofree char *found = size_option(topo->window->size);
+        g_autofree char *found = vfio_cxl_topology_size(topo->window->size);
 
-        error_setg(errp, "CXL: window %s has %s, expected at least the %s "
-                   "that the device's decoders need; set %s.size=%s", name,
-                   found, want, name, want);
+        error_setg(errp, "CXL: window %s of pxb-cxl '%s' has %s, expected at "
+                   "least the %s that the device's decoders need; set "
+                   "%s.size=%s", name, label, found, want, name, want);
         return false;
     }
     return true;

@@ -30,7 +30,16 @@ typedef struct VFIOCXLTopology {
 bool vfio_cxl_topology_find(PCIDevice *pdev, uint64_t size,
                             VFIOCXLTopology *topo, Error **errp);
 
+/* What the user calls a device: its id, else its type */
+const char *vfio_cxl_topology_label(const PCIDevice *pdev);
+
 /* Human-readable "cxl-fmw.N" of a window; to be freed */
 char *vfio_cxl_topology_window_name(const CXLFixedWindow *window);
+
+/*
+ * @size, a multiple of 256 MiB, as an option takes it: "256M", "64G"; to be
+ * freed
+ */
+char *vfio_cxl_topology_size(uint64_t size);
 
 #endif /* HW_VFIO_CXL_TOPOLOGY_H */

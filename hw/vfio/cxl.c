@@ -4,7 +4,7 @@
  * The kernel keeps the physical HDM decoders to itself.  The guest gets
  * decoders of QEMU's (cxl-hdm.c) in an overlay over the component registers
  * (cxl-regs.c), and what these decode becomes an alias of the device's memory
- * inside the CXL fixed memory window that the device sits below
+ * (cxl-memory.c) inside the CXL fixed memory window that the device sits below
  * (cxl-topology.c).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -13,7 +13,6 @@
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
 #include "qemu/range.h"
-#include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "hw/cxl/cxl_host_decoder.h"
@@ -22,8 +21,8 @@
 #include "system/system.h"
 #include "cxl-contract.h"
 #include "cxl-dvsec.h"
-#include "cxl-guard.h"
 #include "cxl-hdm.h"
+#include "cxl-memory.h"
 #include "cxl-qom.h"
 #include "cxl-regs.h"
 #include "cxl-topology.h"
@@ -31,13 +30,15 @@
 #include "trace.h"
 #include "vfio-cxl.h"
 
-/* Waiting for the memory: first and last pause, each twice the one before */
-#define PROBE_FIRST_MS                  10
-#define PROBE_LAST_MS                   5120
-
-/* How often to look whether memory that the host closed is back */
-#define REOPEN_MIN_MS                   100
-#define REOPEN_MAX_MS                   10000
+/*
+ * A register in config space that opens and closes the memory: it is closed by
+ * a write that sets one of @bits, or where @clears clears them.
+ */
+typedef struct VFIOCXLGate {
+    uint16_t at;                /* 0: the device has none */
+    uint16_t bits;
+    bool clears;
+} VFIOCXLGate;
 
 struct VFIOCXL {
     VFIOPCIDevice *vdev;
@@ -46,20 +47,13 @@ struct VFIOCXL {
     VFIOCXLTopology topo;
     VFIOCXLHdm hdm;
     VFIOCXLRegs regs;
+    VFIOCXLMemory mem;
+    VFIOCXLHostDecoder plan[VFIO_CXL_HDM_MAX_DECODERS];
+    unsigned planned;           /* decoders of @plan that firmware commits */
     uint16_t dvsec;             /* CXL Device DVSEC in config space */
     uint8_t af_cap;             /* Advanced Features likewise, 0: none */
-    VFIORegion mem;
-    VFIOCXLGuard *guard;
-    QEMUTimer *reopen;          /* runs while @guard keeps the memory out */
-    int64_t reopen_ms;
-    int64_t reopened;
-    MemoryRegion alias[VFIO_CXL_HDM_MAX_DECODERS];
-    VFIOCXLHdmRange mapped[VFIO_CXL_HDM_MAX_DECODERS];  /* size 0: is not */
-    bool open;                  /* the kernel lets the memory be used */
-    bool forgotten;             /* a reset by the guest is under way */
+    VFIOCXLGate gates[5];
     VFIOCXLWriteBack write_back;
-    QEMUTimer *probe;           /* asks again whether it may be used */
-    int64_t probe_ms;           /* and when after that */
     VFIOCXLQom qom;
     Notifier bridge_changed;
     Notifier machine_done;
@@ -103,108 +97,33 @@ void vfio_cxl_class_init(ObjectClass *klass)
                                           "(auto/locked/guest/off)");
 }
 
-/* Does the bridge above lead @range to the device? */
-static bool vfio_cxl_reached(const VFIOCXL *cxl, const VFIOCXLHdmRange *range)
-{
-    return cxl->topo.passthrough ||
-           cxl_host_decodes(cxl->topo.host, range->base, range->size,
-                            PCIE_PORT(cxl->topo.port)->port);
-}
-
-static void vfio_cxl_unmap(VFIOCXL *cxl, unsigned n)
-{
-    if (cxl->mapped[n].size) {
-        memory_region_del_subregion(&cxl->topo.window->mr, &cxl->alias[n]);
-        cxl->mapped[n] = (VFIOCXLHdmRange) { 0 };
-    }
-}
-
-static void vfio_cxl_map(VFIOCXL *cxl, unsigned n, const VFIOCXLHdmRange *range)
-{
-    MemoryRegion *alias = &cxl->alias[n];
-
-    memory_region_set_size(alias, range->size);
-    memory_region_set_alias_offset(alias, range->dpa - cxl->layout.mem_dpa);
-    memory_region_add_subregion(&cxl->topo.window->mr,
-                                range->base - cxl->topo.window->base, alias);
-    cxl->mapped[n] = *range;
-}
-
-/*
- * The only place that maps and unmaps: what is in the window follows from
- * what the decoders decode, from what the bridge above leads to the device,
- * and from whether the memory may be touched.
- */
-static void vfio_cxl_update_windows(VFIOCXL *cxl)
-{
-    const char *name = cxl->vdev->vbasedev.name;
-    VFIOCXLHdmRange want[VFIO_CXL_HDM_MAX_DECODERS] = { 0 };
-    unsigned n;
-
-    for (n = 0; n < cxl->hdm.count; n++) {
-        VFIOCXLHdmRange range;
-
-        if (cxl->open && vfio_cxl_hdm_decodes(&cxl->hdm, n, &range) &&
-            vfio_cxl_reached(cxl, &range)) {
-            want[n] = range;
-        }
-    }
-    if (!memcmp(want, cxl->mapped, sizeof(want))) {
-        return;
-    }
-
-    memory_region_transaction_begin();
-    for (n = 0; n < cxl->hdm.count; n++) {
-        if (cxl->mapped[n].size && !want[n].size) {
-            trace_vfio_cxl_unmap(name, n);
-        }
-        if (memcmp(&cxl->mapped[n], &want[n], sizeof(want[n]))) {
-            vfio_cxl_unmap(cxl, n);
-        }
-    }
-    for (n = 0; n < cxl->hdm.count; n++) {
-        if (want[n].size && !cxl->mapped[n].size) {
-            vfio_cxl_map(cxl, n, &want[n]);
-            trace_vfio_cxl_map(name, n, want[n].base, want[n].size,
-                               want[n].dpa);
-        }
-    }
-    memory_region_transaction_commit();
-}
-
-static void vfio_cxl_update_mapping(VFIOCXL *cxl)
-{
-    unsigned n;
-
-    vfio_cxl_update_windows(cxl);
-    for (n = 0; n < cxl->hdm.count; n++) {
-        trace_vfio_cxl_state(cxl->vdev->vbasedev.name, n,
-                             vfio_cxl_qom_state(&cxl->qom, n));
-    }
-}
-
 static void vfio_cxl_bridge_changed(Notifier *notifier, void *data)
 {
-    vfio_cxl_update_mapping(container_of(notifier, VFIOCXL, bridge_changed));
+    vfio_cxl_memory_update(&container_of(notifier, VFIOCXL,
+                                         bridge_changed)->mem);
 }
 
-static bool vfio_cxl_may_commit(void *opaque, unsigned n,
-                                const VFIOCXLHdmRange *range)
+static const char *vfio_cxl_judge(void *opaque, unsigned n,
+                                  const VFIOCXLHdmRange *range)
 {
     VFIOCXL *cxl = opaque;
     CXLFixedWindow *window = cxl->topo.window;
     Range in = range_empty, out = range_empty;
-    bool ok;
+    const char *why = NULL;
 
     range_init_nofail(&in, range->base, range->size);
     range_init_nofail(&out, window->base, window->size);
-    ok = range_contains_range(&out, &in) && range->dpa >= cxl->layout.mem_dpa;
-    trace_vfio_cxl_may_commit(cxl->vdev->vbasedev.name, n, range->base,
-                              range->size, range->dpa, ok);
-    return ok;
+    if (!range_contains_range(&out, &in)) {
+        why = "it is not inside the window";
+    } else if (range->dpa < cxl->layout.mem_dpa) {
+        why = "it begins before the memory that the kernel gives";
+    }
+    trace_vfio_cxl_judge(cxl->vdev->vbasedev.name, n, range->base, range->size,
+                         range->dpa, why ?: "it may");
+    return why;
 }
 
-static void vfio_cxl_decoder_refused(void *opaque, unsigned n, const char *why)
+static void vfio_cxl_refused(void *opaque, unsigned n, const char *why)
 {
     VFIOCXL *cxl = opaque;
 
@@ -213,101 +132,16 @@ static void vfio_cxl_decoder_refused(void *opaque, unsigned n, const char *why)
 
 static void vfio_cxl_decoders_changed(void *opaque)
 {
-    vfio_cxl_update_mapping(opaque);
+    VFIOCXL *cxl = opaque;
+
+    vfio_cxl_memory_update(&cxl->mem);
 }
 
 static const VFIOCXLHdmOps vfio_cxl_hdm_ops = {
-    .may_commit = vfio_cxl_may_commit,
-    .refused = vfio_cxl_decoder_refused,
+    .judge = vfio_cxl_judge,
+    .refused = vfio_cxl_refused,
     .changed = vfio_cxl_decoders_changed,
 };
-
-/* Do the function's own registers let its memory be used? */
-static bool vfio_cxl_may_open(VFIOCXL *cxl)
-{
-    PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
-
-    if (!(pci_get_word(pdev->config + PCI_COMMAND) & PCI_COMMAND_MEMORY)) {
-        return false;
-    }
-    if (pdev->pm_cap &&
-        pci_get_word(pdev->config + pdev->pm_cap + PCI_PM_CTRL) &
-        PCI_PM_CTRL_STATE_MASK) {
-        return false;
-    }
-    return true;
-}
-
-/* Does the memory answer, and is it in its place? */
-static bool vfio_cxl_ready(VFIOCXL *cxl)
-{
-    return vfio_cxl_contract_memory_ready(&cxl->vdev->vbasedev,
-                                          &cxl->layout) &&
-           vfio_cxl_guard_restore(cxl->guard);
-}
-
-static void vfio_cxl_set_open(VFIOCXL *cxl, bool open)
-{
-    timer_del(cxl->probe);
-    if (cxl->open == open) {
-        return;
-    }
-    cxl->open = open;
-    trace_vfio_cxl_set_open(cxl->vdev->vbasedev.name, open);
-    vfio_cxl_update_mapping(cxl);
-}
-
-/*
- * The memory is used once the device has answered a read of it.  It need not
- * do so at once, after a reset for one, and no config write would tell when
- * it does: so ask again, at first soon and then less often.
- */
-static void vfio_cxl_try_open(VFIOCXL *cxl)
-{
-    const char *name = cxl->vdev->vbasedev.name;
-
-    if (!vfio_cxl_may_open(cxl)) {
-        vfio_cxl_set_open(cxl, false);
-    } else if (vfio_cxl_ready(cxl)) {
-        vfio_cxl_set_open(cxl, true);
-    } else {
-        vfio_cxl_set_open(cxl, false);
-        if (cxl->probe_ms > PROBE_LAST_MS) {
-            warn_report(VFIO_MSG_PREFIX "CXL: the memory does not answer %d s "
-                        "after it was turned on, expected it to; it stays "
-                        "closed until the guest resets the device or turns "
-                        "memory space off and on", name,
-                        2 * PROBE_LAST_MS / 1000);
-            return;
-        }
-        trace_vfio_cxl_try_open(name, cxl->probe_ms);
-        timer_mod(cxl->probe, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-                  cxl->probe_ms);
-        cxl->probe_ms *= 2;
-    }
-}
-
-static void vfio_cxl_probe(void *opaque)
-{
-    vfio_cxl_try_open(opaque);
-}
-
-/* Does writing @len bytes @val at @addr set a bit of @mask in register @reg? */
-static bool written(uint32_t addr, uint32_t val, int len, uint32_t reg,
-                    uint32_t mask)
-{
-    int i;
-
-    for (i = 0; i < 4; i++) {
-        uint32_t at = reg + i;
-
-        if (at >= addr && at < addr + len &&
-            extract32(val, 8 * (at - addr), 8) & extract32(mask, 8 * i, 8)) {
-            return true;
-        }
-    }
-    return false;
-}
 
 void vfio_cxl_pre_reset(VFIOPCIDevice *vdev)
 {
@@ -324,6 +158,58 @@ void vfio_cxl_pre_reset(VFIOPCIDevice *vdev)
     }
 }
 
+/*
+ * Tell a kernel that keeps the guest's view where the memory is.  It takes
+ * every physical decoder by itself, whatever the guest sees of them.
+ */
+static bool vfio_cxl_tell_kernel(VFIOCXL *cxl, Error **errp)
+{
+    uint64_t base = cxl->topo.window->base;
+    unsigned n;
+
+    for (n = 0; n < cxl->layout.committed; n++) {
+        if (!vfio_cxl_contract_tell_base(&cxl->vdev->vbasedev, &cxl->layout, n,
+                                         base, errp)) {
+            return false;
+        }
+        base += cxl->layout.decoders[n].size;
+    }
+    return true;
+}
+
+/*
+ * What closed the memory may have been a reset, of the guest's or the host's,
+ * after which the kernel does not know any more.
+ */
+static void vfio_cxl_memory_opening(void *opaque)
+{
+    VFIOCXL *cxl = opaque;
+    Error *err = NULL;
+
+    /* In guest mode the guest's decoders are not the kernel's, one by one */
+    if (vfio_cxl_hdm_locked(&cxl->hdm, 0) &&
+        cxl->mode == VFIO_CXL_MODE_LOCKED && !vfio_cxl_tell_kernel(cxl, &err)) {
+        error_reportf_err(err, VFIO_MSG_PREFIX, cxl->vdev->vbasedev.name);
+    }
+}
+
+/* Does writing @len bytes @val at @addr set a bit of @mask in register @reg? */
+static bool vfio_cxl_written(uint32_t addr, uint32_t val, int len, uint32_t reg,
+                             uint32_t mask)
+{
+    int i;
+
+    for (i = 0; i < 4; i++) {
+        uint32_t at = reg + i;
+
+        if (at >= addr && at < addr + len &&
+            extract32(val, 8 * (at - addr), 8) & extract32(mask, 8 * i, 8)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Does that write ask for a reset of the function that it can do? */
 static bool vfio_cxl_asks_flr(const VFIOCXL *cxl, uint32_t addr, uint32_t val,
                               int len)
@@ -331,144 +217,146 @@ static bool vfio_cxl_asks_flr(const VFIOCXL *cxl, uint32_t addr, uint32_t val,
     PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
     uint32_t express = pdev->exp.exp_cap;
 
-    if (express && written(addr, val, len, express + PCI_EXP_DEVCTL,
-                           PCI_EXP_DEVCTL_BCR_FLR)) {
+    if (express && vfio_cxl_written(addr, val, len, express + PCI_EXP_DEVCTL,
+                                    PCI_EXP_DEVCTL_BCR_FLR)) {
         return pci_get_long(pdev->config + express + PCI_EXP_DEVCAP) &
                PCI_EXP_DEVCAP_FLR;
     }
     return cxl->af_cap &&
-           written(addr, val, len, cxl->af_cap + PCI_AF_CTRL,
-                   PCI_AF_CTRL_FLR) &&
+           vfio_cxl_written(addr, val, len, cxl->af_cap + PCI_AF_CTRL,
+                            PCI_AF_CTRL_FLR) &&
            pci_get_byte(pdev->config + cxl->af_cap + PCI_AF_CAP) &
            PCI_AF_CAP_FLR;
+}
+
+static void vfio_cxl_find_gates(VFIOCXL *cxl)
+{
+    PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
+    VFIOCXLGate *gate = cxl->gates;
+
+    *gate++ = (VFIOCXLGate) { PCI_COMMAND, PCI_COMMAND_MEMORY, true };
+    if (pdev->pm_cap) {
+        *gate++ = (VFIOCXLGate) {
+            pdev->pm_cap + PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK
+        };
+    }
+    if (pdev->exp.exp_cap) {
+        *gate++ = (VFIOCXLGate) {
+            pdev->exp.exp_cap + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR
+        };
+    }
+    if (cxl->af_cap) {
+        *gate++ = (VFIOCXLGate) { cxl->af_cap + PCI_AF_CTRL, PCI_AF_CTRL_FLR };
+    }
+    *gate = (VFIOCXLGate) {
+        cxl->dvsec + A_DVSEC_CONTROL2, R_DVSEC_CONTROL2_INITIATE_RESET_MASK
+    };
+}
+
+static bool vfio_cxl_gate_closes(const VFIOCXLGate *gate, uint32_t addr,
+                                 uint32_t val, int len)
+{
+    bool set = vfio_cxl_written(addr, val, len, gate->at, gate->bits);
+
+    return gate->clears ? range_covers_byte(addr, len, gate->at) && !set : set;
 }
 
 void vfio_cxl_config_write_begin(VFIOPCIDevice *vdev, uint32_t addr,
                                  uint32_t val, int len)
 {
-    PCIDevice *pdev = PCI_DEVICE(vdev);
     VFIOCXL *cxl = vdev->cxl;
-    bool flr;
+    unsigned i;
 
     if (!cxl) {
         return;
     }
-    flr = vfio_cxl_asks_flr(cxl, addr, val, len);
-    if (flr) {
+    /* Before a CXL reset the write-back is the guest's to ask for */
+    if (vfio_cxl_asks_flr(cxl, addr, val, len)) {
         vfio_cxl_pre_reset(vdev);
     }
-    /* Before a CXL reset the write-back is the guest's to ask for */
-    cxl->forgotten = flr ||
-                     written(addr, val, len, cxl->dvsec + DVSEC_CONTROL2,
-                             DVSEC_CONTROL2_INITIATE_RESET);
-    if (cxl->forgotten ||
-        (range_covers_byte(addr, len, PCI_COMMAND) &&
-         !written(addr, val, len, PCI_COMMAND, PCI_COMMAND_MEMORY)) ||
-        (pdev->pm_cap && written(addr, val, len, pdev->pm_cap + PCI_PM_CTRL,
-                                 PCI_PM_CTRL_STATE_MASK))) {
-        vfio_cxl_set_open(cxl, false);
-    }
-}
+    for (i = 0; i < ARRAY_SIZE(cxl->gates); i++) {
+        const VFIOCXLGate *gate = &cxl->gates[i];
 
-/* A reset that the guest asks for leaves its decoders, but not the kernel's */
-static void vfio_cxl_tell_again(VFIOCXL *cxl)
-{
-    VFIODevice *vbasedev = &cxl->vdev->vbasedev;
-    VFIOCXLHdmRange range;
-    unsigned n;
-
-    cxl->forgotten = false;
-    if (cxl->mode != VFIO_CXL_MODE_LOCKED) {
-        /* The guest's decoders are not the kernel's, one by one */
-        return;
-    }
-    for (n = 0; n < cxl->layout.committed; n++) {
-        Error *err = NULL;
-
-        if (vfio_cxl_hdm_decodes(&cxl->hdm, n, &range) &&
-            !vfio_cxl_contract_tell_base(vbasedev, &cxl->layout, n, range.base,
-                                         &err)) {
-            error_reportf_err(err, VFIO_MSG_PREFIX, vbasedev->name);
+        if (gate->at && vfio_cxl_gate_closes(gate, addr, val, len)) {
+            vfio_cxl_memory_close(&cxl->mem);
         }
     }
 }
 
-/* The kernel closed the memory, unasked, and it was touched: wait for it */
-static void vfio_cxl_memory_lost(void *opaque)
-{
-    VFIOCXL *cxl = opaque;
-    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
-
-    /*
-     * Touched while it was closed anyway, by a vCPU that was late, or mended
-     * since: who opens it again puts it back.
-     */
-    if (!cxl->reopen || !cxl->open || !vfio_cxl_guard_tripped(cxl->guard)) {
-        return;
-    }
-    error_report(VFIO_MSG_PREFIX "CXL: the host has closed the memory (a reset "
-                 "of the function?) and it was touched: it is out of the "
-                 "window until the host opens it again, what was written is "
-                 "lost", cxl->vdev->vbasedev.name);
-    vfio_cxl_set_open(cxl, false);
-    /* Once more, soon after it was back: do not go round and round */
-    cxl->reopen_ms = now - cxl->reopened < REOPEN_MAX_MS
-                     ? MIN(2 * cxl->reopen_ms, REOPEN_MAX_MS) : REOPEN_MIN_MS;
-    timer_mod(cxl->reopen, now + cxl->reopen_ms);
-}
-
-static void vfio_cxl_reopen(void *opaque)
-{
-    VFIOCXL *cxl = opaque;
-    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
-
-    if (cxl->open) {
-        return;
-    }
-    if (!vfio_cxl_may_open(cxl) || !vfio_cxl_ready(cxl)) {
-        cxl->reopen_ms = MIN(2 * cxl->reopen_ms, REOPEN_MAX_MS);
-        timer_mod(cxl->reopen, now + cxl->reopen_ms);
-        return;
-    }
-    /* A reset of the host took the guest's addresses, if the kernel had any */
-    vfio_cxl_tell_again(cxl);
-    vfio_cxl_set_open(cxl, true);
-    cxl->reopened = now;
-}
-
 void vfio_cxl_config_write_end(VFIOPCIDevice *vdev, uint32_t addr, int len)
 {
-    PCIDevice *pdev = PCI_DEVICE(vdev);
     VFIOCXL *cxl = vdev->cxl;
+    unsigned i;
 
     if (!cxl) {
         return;
     }
-    if (cxl->forgotten) {
-        vfio_cxl_dvsec_allow_caching(&vdev->vbasedev, cxl->dvsec,
-                                     &cxl->write_back, false);
-        vfio_cxl_tell_again(cxl);
-    }
-    if (range_covers_byte(addr, len, PCI_COMMAND) ||
-        (pdev->pm_cap &&
-         range_covers_byte(addr, len, pdev->pm_cap + PCI_PM_CTRL)) ||
-        (pdev->exp.exp_cap &&
-         ranges_overlap(addr, len, pdev->exp.exp_cap + PCI_EXP_DEVCTL, 2)) ||
-        (cxl->af_cap &&
-         range_covers_byte(addr, len, cxl->af_cap + PCI_AF_CTRL)) ||
-        range_covers_byte(addr, len, cxl->dvsec + DVSEC_CONTROL2)) {
-        cxl->probe_ms = PROBE_FIRST_MS;
-        vfio_cxl_try_open(cxl);
+    /* Nothing unless that was a reset, of which this is the end */
+    vfio_cxl_dvsec_allow_caching(&vdev->vbasedev, cxl->dvsec, &cxl->write_back,
+                                 false);
+    for (i = 0; i < ARRAY_SIZE(cxl->gates); i++) {
+        const VFIOCXLGate *gate = &cxl->gates[i];
+
+        if (gate->at &&
+            ranges_overlap(addr, len, gate->at, sizeof(gate->bits))) {
+            vfio_cxl_memory_ask(&cxl->mem);
+            return;
+        }
     }
 }
 
-/* Commit decoder @n, and that of the bridge above, over @base */
+/*
+ * What firmware commits: a decoder for each of the host's.  A bridge that has
+ * decoders has few of them, and the endpoint's have to match them one by one;
+ * where the host has more, neighbours become one.  They stand one behind the
+ * other in the window anyway.
+ */
+static bool vfio_cxl_make_plan(VFIOCXL *cxl, Error **errp)
+{
+    const VFIOCXLLayout *layout = &cxl->layout;
+    unsigned most = cxl->topo.passthrough ? VFIO_CXL_HDM_MAX_DECODERS
+                                          : CXL_HDM_DECODER_COUNT;
+    VFIOCXLHostDecoder *last = NULL;
+    unsigned n;
+
+    if (cxl->mode != VFIO_CXL_MODE_LOCKED) {
+        return true;
+    }
+    for (n = 0; n < layout->committed; n++) {
+        const VFIOCXLHostDecoder *from = &layout->decoders[n];
+
+        if (layout->committed > most && last && !from->skip &&
+            !((from->ctrl ^ last->ctrl) & VFIO_CXL_HDM_CTRL_FIRMWARE)) {
+            last->size += from->size;
+        } else {
+            last = &cxl->plan[cxl->planned++];
+            *last = *from;
+        }
+    }
+    if (cxl->planned > most) {
+        const char *bridge = vfio_cxl_topology_label(cxl->topo.bridge);
+
+        error_setg(errp, "CXL: the host's firmware committed %u decoders, of "
+                   "which %u remain where neighbours are merged, expected at "
+                   "most the %u that pxb-cxl '%s' has; set "
+                   "x-cxl-decoders=guest, or hdm_for_passthrough=off on '%s'",
+                   layout->committed, cxl->planned, most, bridge, bridge);
+        return false;
+    }
+    return true;
+}
+
+/* Commit decoder @n of the plan, and that of the bridge above, over @base */
 static bool vfio_cxl_firmware_commit(VFIOCXL *cxl, unsigned n, uint64_t base,
                                      Error **errp)
 {
-    ERRP_GUARD();
-    const VFIOCXLHostDecoder *from = &cxl->layout.decoders[n];
+    const VFIOCXLHostDecoder *from = &cxl->plan[n];
 
+    if (!vfio_cxl_hdm_firmware_commit(&cxl->hdm, n, base, from->size,
+                                      from->skip, from->ctrl)) {
+        error_setg(errp, "CXL: decoder %u does not fit at 0x%"PRIx64, n, base);
+        return false;
+    }
     if (!cxl->topo.passthrough) {
         CXLHostFirmwareDecoder decoder = {
             .base = base,
@@ -477,19 +365,7 @@ static bool vfio_cxl_firmware_commit(VFIOCXL *cxl, unsigned n, uint64_t base,
             .ctrl = from->ctrl,
         };
 
-        if (!cxl_host_firmware_commit(cxl->topo.host, n, &decoder, errp)) {
-            error_prepend(errp, "CXL: decoder %u: ", n);
-            return false;
-        }
-    }
-    if (!vfio_cxl_hdm_firmware_commit(&cxl->hdm, n, base, from->size,
-                                      from->skip, from->ctrl)) {
-        error_setg(errp, "CXL: decoder %u does not fit at 0x%"PRIx64, n, base);
-        return false;
-    }
-    if (!vfio_cxl_contract_tell_base(&cxl->vdev->vbasedev, &cxl->layout, n,
-                                     base, errp)) {
-        return false;
+        cxl_host_firmware_commit(cxl->topo.host, n, &decoder);
     }
     trace_vfio_cxl_firmware_commit(cxl->vdev->vbasedev.name, n, base,
                                    from->size, !cxl->topo.passthrough);
@@ -500,19 +376,33 @@ static void vfio_cxl_release_bridge(VFIOCXL *cxl)
 {
     unsigned n;
 
-    for (n = 0; n < cxl->layout.committed; n++) {
+    for (n = 0; n < cxl->planned; n++) {
         cxl_host_firmware_release(cxl->topo.host, n);
     }
 }
 
 static void vfio_cxl_empty(VFIOCXL *cxl)
 {
+    vfio_cxl_hdm_reset(&cxl->hdm);
+    vfio_cxl_dvsec_clear_ranges(PCI_DEVICE(cxl->vdev), cxl->dvsec);
+}
+
+static bool vfio_cxl_firmware_commit_all(VFIOCXL *cxl, Error **errp)
+{
+    uint64_t base = cxl->topo.window->base;
     unsigned n;
 
-    vfio_cxl_hdm_reset(&cxl->hdm);
-    for (n = 0; n < DVSEC_RANGE_COUNT; n++) {
-        vfio_cxl_dvsec_set_range(PCI_DEVICE(cxl->vdev), cxl->dvsec, n, 0);
+    if (!vfio_cxl_tell_kernel(cxl, errp)) {
+        return false;
     }
+    vfio_cxl_dvsec_place_ranges(PCI_DEVICE(cxl->vdev), cxl->dvsec, base);
+    for (n = 0; n < cxl->planned; n++) {
+        if (!vfio_cxl_firmware_commit(cxl, n, base, errp)) {
+            return false;
+        }
+        base += cxl->plan[n].size;
+    }
+    return true;
 }
 
 /*
@@ -521,22 +411,12 @@ static void vfio_cxl_empty(VFIOCXL *cxl)
  */
 static bool vfio_cxl_firmware_init(VFIOCXL *cxl, Error **errp)
 {
-    uint64_t base = cxl->topo.window->base;
-    unsigned n;
-
     vfio_cxl_empty(cxl);
-    if (cxl->mode != VFIO_CXL_MODE_LOCKED) {
-        return true;
-    }
-
-    vfio_cxl_dvsec_set_range(PCI_DEVICE(cxl->vdev), cxl->dvsec, 0, base);
-    for (n = 0; n < cxl->layout.committed; n++) {
-        if (!vfio_cxl_firmware_commit(cxl, n, base, errp)) {
-            vfio_cxl_empty(cxl);
-            vfio_cxl_release_bridge(cxl);
-            return false;
-        }
-        base += cxl->layout.decoders[n].size;
+    if (cxl->mode == VFIO_CXL_MODE_LOCKED &&
+        !vfio_cxl_firmware_commit_all(cxl, errp)) {
+        vfio_cxl_empty(cxl);
+        vfio_cxl_release_bridge(cxl);
+        return false;
     }
     return true;
 }
@@ -618,96 +498,35 @@ static bool vfio_cxl_check_msix(VFIOCXL *cxl, Error **errp)
                          layout->regs_bar_offset, layout->regs_size)))) {
         error_setg(errp, "CXL: component registers at offset 0x%"PRIx64" of "
                    "BAR %u, 0x%"PRIx64" bytes, overlap the MSI-X table or "
-                   "pending bits, expected them apart",
+                   "pending bits, expected them apart; x-msix-relocation= "
+                   "moves these to another BAR",
                    layout->regs_bar_offset, layout->bar, layout->regs_size);
         return false;
     }
     return true;
 }
 
-/*
- * A vfio-user server could truncate the file behind the memory, and QEMU would
- * die of a SIGBUS at the guest's next access: map only what cannot shrink.
- */
-static bool vfio_cxl_map_memory(VFIOCXL *cxl)
-{
-    VFIODevice *vbasedev = &cxl->vdev->vbasedev;
-    Error *err = NULL;
-
-    if (!cxl->layout.mem_mmap) {
-        return false;
-    }
-    if (vbasedev->use_region_fds &&
-        !vfio_device_fd_is_lasting(
-            vfio_device_get_region_fd(vbasedev, cxl->layout.mem_region),
-            &err)) {
-        warn_reportf_err(err, VFIO_MSG_PREFIX "CXL: memory region %d: ",
-                         vbasedev->name, cxl->layout.mem_region);
-        return false;
-    }
-    return cxl->mem.nr_mmaps && !vfio_region_mmap(&cxl->mem);
-}
-
-static bool vfio_cxl_setup_memory(VFIOCXL *cxl, Error **errp)
-{
-    VFIODevice *vbasedev = &cxl->vdev->vbasedev;
-    Object *owner = OBJECT(cxl->vdev);
-    g_autofree char *name = g_strdup_printf("%s CXL memory", vbasedev->name);
-    unsigned n;
-    int ret;
-
-    /* First: once a region has been set up only finalizing @owner ends it */
-    cxl->guard = vfio_cxl_guard_new(vfio_cxl_memory_lost, cxl, errp);
-    if (!cxl->guard) {
-        return false;
-    }
-    ret = vfio_region_setup(owner, vbasedev, &cxl->mem, cxl->layout.mem_region,
-                            name);
-    if (ret) {
-        vfio_cxl_guard_free(cxl->guard);
-        error_setg_errno(errp, -ret, "CXL: setting up memory region %d failed",
-                         cxl->layout.mem_region);
-        return false;
-    }
-    if (!vfio_cxl_map_memory(cxl)) {
-        warn_report(VFIO_MSG_PREFIX "CXL: memory region %d cannot be mapped, "
-                    "every access of the guest will be slow", vbasedev->name,
-                    cxl->layout.mem_region);
-    }
-    vfio_cxl_guard_watch(cxl->guard, &cxl->mem);
-    cxl->reopen = timer_new_ms(QEMU_CLOCK_REALTIME, vfio_cxl_reopen, cxl);
-    cxl->reopened = -REOPEN_MAX_MS;
-    for (n = 0; n < cxl->layout.decoder_count; n++) {
-        g_autofree char *alias = g_strdup_printf("%s CXL decoder %u",
-                                                 vbasedev->name, n);
-
-        memory_region_init_alias(&cxl->alias[n], owner, alias, cxl->mem.mem, 0,
-                                 0);
-    }
-    return true;
-}
-
 static void vfio_cxl_warn_surplus(const VFIOCXL *cxl)
 {
+    const CXLFixedWindow *window = cxl->topo.window;
     uint64_t need = vfio_cxl_window_need(cxl);
-    g_autofree char *name = NULL;
+    g_autofree char *name = vfio_cxl_topology_window_name(window);
+    g_autofree char *found = vfio_cxl_topology_size(window->size);
+    g_autofree char *want = vfio_cxl_topology_size(need);
 
-    if (cxl->topo.window->size == need) {
-        return;
+    if (window->size != need) {
+        warn_report(VFIO_MSG_PREFIX "CXL: window %s has %s, the device needs "
+                    "%s; the rest stays empty and is part of what a guest "
+                    "sees, set %s.size=%s", cxl->vdev->vbasedev.name, name,
+                    found, want, name, want);
     }
-    name = vfio_cxl_topology_window_name(cxl->topo.window);
-    warn_report(VFIO_MSG_PREFIX "CXL: window %s has %"PRIu64" MiB, the device "
-                "needs %"PRIu64"; the rest stays empty and is part of what a "
-                "guest sees, set %s.size=%"PRIu64"M",
-                cxl->vdev->vbasedev.name, name, cxl->topo.window->size / MiB,
-                need / MiB, name, need / MiB);
 }
 
 /* Linux looks for a decoder of the bridge that says the same */
 static void vfio_cxl_warn_passthrough(const VFIOCXL *cxl)
 {
     if (cxl->mode == VFIO_CXL_MODE_LOCKED && cxl->topo.passthrough) {
-        const char *id = cxl->topo.bridge->qdev.id ?: "pxb-cxl";
+        const char *id = vfio_cxl_topology_label(cxl->topo.bridge);
 
         warn_report(VFIO_MSG_PREFIX "CXL: the decoders are locked and the host "
                     "bridge '%s' has none that match, so a Linux guest will "
@@ -717,36 +536,85 @@ static void vfio_cxl_warn_passthrough(const VFIOCXL *cxl)
     }
 }
 
-/* Everything that can be refused, before anything is built */
+/* The decoders of the bridge that QEMU is to commit must not be the guest's */
+static bool vfio_cxl_check_bridge(VFIOCXL *cxl, Error **errp)
+{
+    unsigned n;
+
+    for (n = 0; !cxl->topo.passthrough && n < cxl->planned; n++) {
+        if (!cxl_host_decoder_is_free(cxl->topo.host, n)) {
+            error_setg(errp, "CXL: HDM decoder %u of pxb-cxl '%s' is committed "
+                       "by the guest, expected it free; have the guest "
+                       "uncommit it, or set x-cxl-decoders=guest", n,
+                       vfio_cxl_topology_label(cxl->topo.bridge));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Of a device that makes no sense there is something left */
+static void vfio_cxl_refuse_device(Error *err, Error **errp)
+{
+    error_setg(errp, "%s; x-cxl-decoders=off uses the device as a plain PCI "
+               "device", error_get_pretty(err));
+    error_free(err);
+}
+
 static bool vfio_cxl_learn(VFIOCXL *cxl, Error **errp)
 {
-    VFIOPCIDevice *vdev = cxl->vdev;
+    PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
+    Error *err = NULL;
 
-    cxl->af_cap = pci_find_capability(PCI_DEVICE(vdev), PCI_CAP_ID_AF);
-    if (!vfio_cxl_contract_read(&vdev->vbasedev, &cxl->layout, errp)) {
+    cxl->af_cap = pci_find_capability(pdev, PCI_CAP_ID_AF);
+    if (vfio_cxl_contract_read(&cxl->vdev->vbasedev, &cxl->layout, &err)) {
+        cxl->dvsec = vfio_cxl_dvsec_find(pdev, &err);
+    }
+    if (err) {
+        vfio_cxl_refuse_device(err, errp);
         return false;
     }
-    cxl->dvsec = vfio_cxl_dvsec_find(PCI_DEVICE(vdev), errp);
-    if (!cxl->dvsec || !vfio_cxl_check_msix(cxl, errp) ||
-        !vfio_cxl_choose_mode(cxl, errp)) {
+    return vfio_cxl_check_msix(cxl, errp);
+}
+
+/* Where it sits, and what becomes of it there */
+static bool vfio_cxl_place(VFIOCXL *cxl, Error **errp)
+{
+    if (!vfio_cxl_choose_mode(cxl, errp) ||
+        !vfio_cxl_topology_find(PCI_DEVICE(cxl->vdev),
+                                vfio_cxl_window_need(cxl), &cxl->topo, errp)) {
         return false;
     }
-    return vfio_cxl_topology_find(PCI_DEVICE(vdev), vfio_cxl_window_need(cxl),
-                                  &cxl->topo, errp);
+    trace_vfio_cxl_place(cxl->vdev->vbasedev.name,
+                         vfio_cxl_mode_names[cxl->mode],
+                         cxl->topo.window->index, cxl->topo.window->base,
+                         cxl->topo.window->size, cxl->topo.passthrough);
+    return vfio_cxl_make_plan(cxl, errp) && vfio_cxl_check_bridge(cxl, errp);
 }
 
 /* Decoders, ranges, migration blocker and memory; the overlay comes last */
 static bool vfio_cxl_build(VFIOCXL *cxl, Error **errp)
 {
     VFIODevice *vbasedev = &cxl->vdev->vbasedev;
+    Error *err = NULL;
 
+    vfio_cxl_find_gates(cxl);
     vfio_cxl_hdm_init(&cxl->hdm, cxl->layout.hdm_capability,
                       cxl->layout.mem_dpa + cxl->layout.mem_size,
                       &vfio_cxl_hdm_ops, cxl);
+    cxl->mem = (VFIOCXLMemory) {
+        .vdev = cxl->vdev,
+        .layout = &cxl->layout,
+        .topo = &cxl->topo,
+        .hdm = &cxl->hdm,
+        .opening = vfio_cxl_memory_opening,
+        .opaque = cxl,
+    };
     vfio_cxl_dvsec_emulate_ranges(cxl->vdev, cxl->dvsec,
                                   cxl->mode == VFIO_CXL_MODE_GUEST);
     /* Every reset does this again; here it can still be refused */
-    if (!vfio_cxl_firmware_init(cxl, errp)) {
+    if (!vfio_cxl_firmware_init(cxl, &err)) {
+        vfio_cxl_refuse_device(err, errp);
         return false;
     }
 
@@ -756,7 +624,7 @@ static bool vfio_cxl_build(VFIOCXL *cxl, Error **errp)
     if (migrate_add_blocker(&cxl->migration_blocker, errp) < 0) {
         return false;
     }
-    if (!vfio_cxl_setup_memory(cxl, errp)) {
+    if (!vfio_cxl_memory_setup(&cxl->mem, errp)) {
         migrate_del_blocker(&cxl->migration_blocker);
         return false;
     }
@@ -789,26 +657,18 @@ bool vfio_cxl_setup(VFIOPCIDevice *vdev, Error **errp)
         g_free(cxl);
         return false;
     }
-    cxl->qom = (VFIOCXLQom) {
-        .layout = &cxl->layout,
-        .topo = &cxl->topo,
-        .hdm = &cxl->hdm,
-        .mode = vfio_cxl_mode_names[cxl->mode],
-        .open = &cxl->open,
-        .mapped = cxl->mapped,
-    };
     trace_vfio_cxl_setup(vbasedev->name,
                          vfio_cxl_contract_name(layout->contract), layout->bar,
                          layout->regs_bar_offset + layout->hdm_offset,
                          layout->decoder_count, layout->committed,
                          layout->mem_size);
-    trace_vfio_cxl_place(vbasedev->name, vfio_cxl_mode_names[cxl->mode],
-                         cxl->topo.window->index, cxl->topo.window->base,
-                         cxl->topo.window->size, cxl->topo.passthrough);
-    cxl->probe = timer_new_ms(QEMU_CLOCK_REALTIME, vfio_cxl_probe, cxl);
+    /* All that can be refused has been, when this is done */
+    if (!vfio_cxl_place(cxl, errp)) {
+        g_free(cxl);
+        return false;
+    }
     if (!vfio_cxl_build(cxl, errp)) {
         vfio_cxl_release_bridge(cxl);
-        timer_free(cxl->probe);
         g_free(cxl);
         return false;
     }
@@ -821,6 +681,13 @@ bool vfio_cxl_setup(VFIOPCIDevice *vdev, Error **errp)
                                         &cxl->regs.mr, 1);
     vfio_cxl_warn_surplus(cxl);
     vfio_cxl_warn_passthrough(cxl);
+    cxl->qom = (VFIOCXLQom) {
+        .layout = layout,
+        .topo = &cxl->topo,
+        .hdm = &cxl->hdm,
+        .mem = &cxl->mem,
+        .mode = vfio_cxl_mode_names[cxl->mode],
+    };
     vfio_cxl_qom_add(&cxl->qom, OBJECT(vdev));
 
     if (!phase_check(PHASE_MACHINE_READY)) {
@@ -839,10 +706,6 @@ void vfio_cxl_exit(VFIOPCIDevice *vdev)
         return;
     }
     vfio_cxl_qom_del(&cxl->qom, OBJECT(vdev));
-    timer_free(cxl->reopen);
-    cxl->reopen = NULL;
-    vfio_cxl_set_open(cxl, false);
-    g_clear_pointer(&cxl->probe, timer_free);
     notifier_remove(&cxl->bridge_changed);
     vfio_cxl_release_bridge(cxl);
     if (cxl->machine_done.notify) {
@@ -850,7 +713,12 @@ void vfio_cxl_exit(VFIOPCIDevice *vdev)
     }
     migrate_del_blocker(&cxl->migration_blocker);
     memory_region_del_subregion(vdev->bars[cxl->layout.bar].mr, &cxl->regs.mr);
-    vfio_region_exit(&cxl->mem);
+    vfio_cxl_memory_exit(&cxl->mem);
+
+    /* The kernel resets the device once nobody has it open any more */
+    vfio_cxl_pre_reset(vdev);
+    vfio_cxl_dvsec_allow_caching(&vdev->vbasedev, cxl->dvsec, &cxl->write_back,
+                                 true);
 }
 
 void vfio_cxl_finalize(VFIOPCIDevice *vdev)
@@ -860,8 +728,7 @@ void vfio_cxl_finalize(VFIOPCIDevice *vdev)
     if (!cxl) {
         return;
     }
-    vfio_cxl_guard_free(cxl->guard);
-    vfio_region_finalize(&cxl->mem);
+    vfio_cxl_memory_finalize(&cxl->mem);
     g_clear_pointer(&vdev->cxl, g_free);
 }
 
@@ -877,19 +744,16 @@ bool vfio_cxl_memory_unmappable(MemoryRegion *mr)
 {
     Object *owner = memory_region_owner(mr);
     VFIOCXL *cxl;
-    int i;
 
     if (!memory_region_is_ram_device(mr) || !owner ||
         !object_dynamic_cast(owner, TYPE_VFIO_PCI_DEVICE)) {
         return false;
     }
     cxl = VFIO_PCI_DEVICE(owner)->cxl;
-    for (i = 0; cxl && i < cxl->mem.nr_mmaps; i++) {
-        if (mr == &cxl->mem.mmaps[i].mem) {
-            trace_vfio_cxl_memory_unmappable(cxl->vdev->vbasedev.name,
-                                             memory_region_name(mr));
-            return true;
-        }
+    if (!cxl || !vfio_cxl_memory_has(&cxl->mem, mr)) {
+        return false;
     }
-    return false;
+    trace_vfio_cxl_memory_unmappable(cxl->vdev->vbasedev.name,
+                                     memory_region_name(mr));
+    return true;
 }

@@ -19,9 +19,9 @@ changed() {
     said "$4"
 }
 agree() { works "$BUILD/tools/check-refusals"; }
-source_text() { changed hw/vfio/cxl-topology.c 'expected a device of one' 'expected one' "says what is in no table"; }
-test_text() { changed tests/qtest/vfio-cxl-test.c 'expected a device of one' 'expected one' "and test refuse/multifunction expects"; }
-manual_text() { changed docs/system/devices/vfio-cxl.rst 'multifunction=on, expected' 'multifunction=on; expected' "nothing in hw/vfio or hw/cxl says"; }
+source_text() { changed hw/vfio/cxl-topology.c 'of one function; set' 'of one; set' "says what is in no table"; }
+test_text() { changed tests/qtest/vfio-cxl-test.c '"function; set' '"function, set' "and test refuse/multifunction expects"; }
+manual_text() { changed docs/system/devices/vfio-cxl.rst 'multifunction=on below' 'multifunction=on beside' "nothing in hw/vfio or hw/cxl says"; }
 new_test() { changed tests/qtest/vfio-cxl-test.c 'name = "no-window"' 'name = "no-pane"' "test refuse/no-pane is in no table"; }
 lost_test() { changed tests/qtest/vfio-cxl-test.c '"hotplug\/bridge-in-use"' '"hotplug\/other"' "no test is called hotplug/bridge-in-use"; }
 

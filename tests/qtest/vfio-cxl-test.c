@@ -663,6 +663,11 @@ static void test_cache_writeback(void)
     g_assert_cmpint(model_state(m, NULL, "cache_writebacks"), ==, before + 3);
     g_assert_cmpint(model_state(m, NULL, "dirty_resets"), ==, 0);
     g_assert_cmphex((uint16_t)dev_read(vm, 0, dvsec + 0x10), ==, 1);
+
+    /* A kernel resets a device that nobody has open any more */
+    device_del(vm);
+    g_assert_cmpint(model_state(m, NULL, "cache_writebacks"), ==, before + 4);
+    g_assert_cmphex(model_state(m, "dvsec", "control2"), ==, 0);
     vm_stop(vm);
     model_stop(m);
 
@@ -767,6 +772,40 @@ static void test_four_decoders(void)
 static void test_ten_decoders(void)
 {
     test_decoders(BRIDGE(0, 52, ""), "--decoders 10 --decoder-size 256M", 10);
+}
+
+/*
+ * More than the bridge has, and one behind the other: the guest finds one over
+ * all of them, and the kernel is told of each.
+ */
+static void test_merged_decoders(void)
+{
+    Model *m = model_start("--decoders 10 --decoder-size 256M");
+    Vm *vm = vm_start_with(m, WINDOW("cxl.0", "2560M") BRIDGE_0 PORT(0),
+                           "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0);
+    unsigned i, n;
+
+    for (i = 0; i < 2; i++) {
+        pci_enable(vm, 0);
+        g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, 0)) & 0xf, ==, 5);
+        assert_firmware_decoder(vm, 0, base, 10 * 256 * MiB);
+        assert_bridge_decoder(vm, 0, base, 10 * 256 * MiB);
+        assert_decoder(vm, 0, "mapped", true, base, 10 * 256 * MiB, 0);
+        for (n = 1; n < 10; n++) {
+            g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(n))), ==,
+                            0);
+            g_assert_cmphex(qtest_readq(vm->qts, hdm_at(0, HDM_SIZE(n))), ==,
+                            0);
+        }
+        for (n = 0; shadow() && n < 10; n++) {
+            g_assert_cmphex(model_kernel_base(m, n), ==, base + n * 256 * MiB);
+        }
+        assert_window_mapped(vm, m, base, 10 * 256 * MiB, true);
+        vm_reset(vm);
+    }
+    vm_stop(vm);
+    model_stop(m);
 }
 
 /* Decoders that the guest programs */
@@ -1001,7 +1040,7 @@ static const Refusal refusals[] = {
         .args = WINDOW_0 BRIDGE_0
                 "-device pcie-root-port,id=rp0,bus=cxl.0,chassis=0,slot=0 ",
         .text = "CXL: 'rp0' above the device is a pcie-root-port, expected a "
-                "cxl-rp",
+                "cxl-rp; set the device's bus= to the id of one",
     }, {
         .name = "two-ports",
         .args = TOPOLOGY
@@ -1021,7 +1060,8 @@ static const Refusal refusals[] = {
         .name = "function-1",
         .args = TOPOLOGY,
         .device = "'bus': 'rp0', 'addr': '0.1'",
-        .text = "CXL: the device is function 1 of slot 0, expected addr=0.0",
+        .text = "CXL: the device is function 1 of slot 0 below 'rp0', expected "
+                "function 0 of slot 0; set addr=0.0",
         .cold_only = true,      /* a function alone does not announce itself */
     }, {
         .name = "beside-another-function",
@@ -1034,20 +1074,21 @@ static const Refusal refusals[] = {
         .name = "multifunction",
         .args = TOPOLOGY,
         .device = "'bus': 'rp0', 'multifunction': true",
-        .text = "CXL: multifunction=on, expected a device of one function",
+        .text = "CXL: multifunction=on below 'rp0', expected a device of one "
+                "function; set multifunction=off",
     }, {
         .name = "no-window",
         .args = BRIDGE_0 PORT(0),
-        .text = "CXL: no fixed memory window targets pxb-cxl 'cxl.0', expected "
-                "one of 256M; add cxl-fmw.N.targets.0=cxl.0,"
+        .text = "CXL: no fixed memory window targets pxb-cxl 'cxl.0' (found "
+                "none), expected one of 256M; add cxl-fmw.N.targets.0=cxl.0,"
                 "cxl-fmw.N.size=256M to -machine",
     }, {
         .name = "window-of-another-bridge",
         .model = "--hdm-size 2G",
         .args = WINDOW("cxl.1", "2G") BRIDGE_0 BRIDGE_1 PORT(0) PORT(1),
-        .text = "CXL: no fixed memory window targets pxb-cxl 'cxl.0', expected "
-                "one of 2G; add cxl-fmw.N.targets.0=cxl.0,cxl-fmw.N.size=2G to "
-                "-machine",
+        .text = "CXL: no fixed memory window targets pxb-cxl 'cxl.0' (found "
+                "cxl-fmw.0 for 'cxl.1'), expected one of 2G; add "
+                "cxl-fmw.N.targets.0=cxl.0,cxl-fmw.N.size=2G to -machine",
     }, {
         .name = "two-windows",
         .args = WINDOWS("cxl.0", "256M", "cxl.0", "256M") BRIDGE_0 PORT(0),
@@ -1057,34 +1098,39 @@ static const Refusal refusals[] = {
         .name = "interleaved-window",
         .args = "-M cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.targets.1=cxl.1,"
                 "cxl-fmw.0.size=512M " BRIDGE_0 BRIDGE_1 PORT(0) PORT(1),
-        .text = "CXL: window cxl-fmw.0 interleaves over 2 host bridges, "
+        .text = "CXL: window cxl-fmw.0 interleaves over 'cxl.0', 'cxl.1', "
                 "expected pxb-cxl 'cxl.0' as its single target; give it a "
                 "window of its own with cxl-fmw.0.targets.0=cxl.0",
     }, {
         .name = "small-window",
         .model = "--hdm-size 768M",
         .args = WINDOW("cxl.0", "512M") BRIDGE_0 PORT(0),
-        .text = "CXL: window cxl-fmw.0 has 512M, expected at least the 768M "
-                "that the device's decoders need; set cxl-fmw.0.size=768M",
+        .text = "CXL: window cxl-fmw.0 of pxb-cxl 'cxl.0' has 512M, expected "
+                "at least the 768M that the device's decoders need; set "
+                "cxl-fmw.0.size=768M",
     }, {
         .name = "small-second-window",
         .model = "--hdm-size 1G",
         .args = WINDOWS("cxl.1", "4G", "cxl.0", "512M")
                 BRIDGE_0 BRIDGE_1 PORT(0) PORT(1),
-        .text = "CXL: window cxl-fmw.1 has 512M, expected at least the 1G that "
-                "the device's decoders need; set cxl-fmw.1.size=1G",
+        .text = "CXL: window cxl-fmw.1 of pxb-cxl 'cxl.0' has 512M, expected "
+                "at least the 1G that the device's decoders need; set "
+                "cxl-fmw.1.size=1G",
     }, {
         .name = "small-window-for-the-guest",
         .model = "--hdm-size 512M --uncommitted",
         .args = TOPOLOGY,
-        .text = "CXL: window cxl-fmw.0 has 256M, expected at least the 512M "
-                "that the device's decoders need; set cxl-fmw.0.size=512M",
+        .text = "CXL: window cxl-fmw.0 of pxb-cxl 'cxl.0' has 256M, expected "
+                "at least the 512M that the device's decoders need; set "
+                "cxl-fmw.0.size=512M",
     }, {
         .name = "more-decoders-than-the-bridge",
-        .model = "--decoders 6 --decoder-size 256M",
+        .model = "--decoders 6 --decoder-size 256M --decoder-skip 256M",
         .args = WINDOW("cxl.0", "1536M") BRIDGE_0 PORT(0),
-        .text = "CXL: decoder 4: the host bridge has 4 HDM decoders, expected "
-                "at least 5",
+        .text = "CXL: the host's firmware committed 6 decoders, of which 6 "
+                "remain where neighbours are merged, expected at most the 4 "
+                "that pxb-cxl 'cxl.0' has; set x-cxl-decoders=guest, or "
+                "hdm_for_passthrough=off on 'cxl.0'",
     }, {
         .name = "locked-but-uncommitted",
         .model = "--uncommitted",
@@ -1104,15 +1150,13 @@ static const Refusal refusals[] = {
         .model = "--fault no-memory-region",
         .args = TOPOLOGY,
         .text = "CXL: the device is flagged as CXL but has no CXL memory "
-                "region (type 0x80001e98, subtype 1); x-cxl-decoders=off "
-                "uses it as a plain PCI device",
+                "region (type 0x80001e98, subtype 1)",
     }, {
         .name = "no-comp-regs-region",
         .model = "--fault no-comp-regs-region",
         .args = TOPOLOGY,
         .text = "CXL: the device is flagged as CXL but has no component "
-                "register region (type 0x80001e98, subtype 2); "
-                "x-cxl-decoders=off uses it as a plain PCI device",
+                "register region (type 0x80001e98, subtype 2)",
     }, {
         .name = "memory-size-odd",
         .model = "--fault memory-size-odd",
@@ -1166,7 +1210,7 @@ static const Refusal refusals[] = {
         .only = "live",
         .text = "CXL: component registers at offset 0x0 of BAR 2, 0x30 "
                 "bytes, overlap the MSI-X table or pending bits, expected "
-                "them apart",
+                "them apart; x-msix-relocation= moves these to another BAR",
     }, {
         .name = "decoder-count-11",
         .model = "--fault decoder-count-11",
@@ -1300,15 +1344,14 @@ static const Refusal refusals[] = {
         .name = "decoder-hole",
         .model = "--decoders 4 --fault decoder-hole",
         .args = TOPOLOGY,
-        .text = "CXL: decoder 1 is committed but decoder 0 is not, expected "
-                "committed decoders first",
+        .text = "CXL: decoder 1 is committed but decoder 0 is not, "
+                "or decodes nothing, expected those with memory first",
     }, {
         .name = "dvsec-foreign",
         .model = "--fault dvsec-foreign",
         .args = TOPOLOGY,
         .text = "CXL: the device is flagged as CXL but has no CXL Device "
-                "DVSEC (vendor 0x1e98, id 0) in its config space; "
-                "x-cxl-decoders=off uses it as a plain PCI device",
+                "DVSEC (vendor 0x1e98, id 0) in its config space",
     }, {
         .name = "device-cap-missing",
         .model = "--fault device-cap-missing",
@@ -1319,9 +1362,16 @@ static const Refusal refusals[] = {
     },
 };
 
+/* A device that makes no sense has an option left; others are told theirs */
+#define WAY_OUT "; x-cxl-decoders=off uses the device as a plain PCI device"
+
 static char *refusal_text(const Refusal *r, Model *m)
 {
-    return g_strdup_printf("vfio %s: %s", m->name, r->text);
+    bool senseless = r->model && strstr(r->model, "--fault") &&
+                     !strchr(r->text, '=');
+
+    return g_strdup_printf("vfio %s: %s%s", m->name, r->text,
+                           senseless ? WAY_OUT : "");
 }
 
 static void test_refuse_cold(const void *opaque)
@@ -1561,10 +1611,9 @@ static void test_warn_surplus(void)
                                         PORT(0), device, NULL);
     g_autofree char *exact = g_strconcat(TOPOLOGY, device, NULL);
     g_autofree char *wanted =
-        g_strdup_printf("vfio %s: CXL: window cxl-fmw.0 has 1024 "
-                        "MiB, the device needs 256; the rest stays empty and "
-                        "is part of what a guest sees, set "
-                        "cxl-fmw.0.size=256M", m->name);
+        g_strdup_printf("vfio %s: CXL: window cxl-fmw.0 has 1G, the device "
+                        "needs 256M; the rest stays empty and is part of what "
+                        "a guest sees, set cxl-fmw.0.size=256M", m->name);
     g_autofree char *output = NULL;
     g_autofree char *quiet = NULL;
     int status;
@@ -1650,9 +1699,10 @@ static void test_hotplug_bridge_in_use(void)
     Vm *vm = vm_start(TOPOLOGY);
     uint64_t at = bridge_hdm(vm, 0), base = window_base(vm, 0);
     g_autofree char *wanted =
-        g_strdup_printf("vfio %s: CXL: decoder 0: HDM decoder 0 of "
-                        "the host bridge is committed by the guest, expected "
-                        "it free", m->name);
+        g_strdup_printf("vfio %s: CXL: HDM decoder 0 of pxb-cxl 'cxl.0' is "
+                        "committed by the guest, expected it free; have the "
+                        "guest uncommit it, or set x-cxl-decoders=guest",
+                        m->name);
 
     qtest_writel(vm->qts, at + HDM_BASE(0), (uint32_t)base);
     qtest_writel(vm->qts, at + HDM_BASE(0) + 4, base >> 32);
@@ -1912,6 +1962,7 @@ static void add_tests(void)
     OWN("two-devices", test_two_devices, TWO_MODELS);
     OWN("decoders/4", test_four_decoders, ANOTHER_MODEL);
     OWN("decoders/10", test_ten_decoders, ANOTHER_MODEL);
+    OWN("decoders/merged", test_merged_decoders, ANOTHER_MODEL);
     OWN("guest/auto", test_guest_auto, ANOTHER_MODEL);
     OWN("guest/on-request", test_guest_on_request, ANOTHER_MODEL);
     TEST("guest/half-a-window", test_guest_half_a_window);

@@ -238,6 +238,27 @@ uint64_t model_peek(Model *m, uint64_t offset)
     return bswap64(value);
 }
 
+uint64_t model_kernel_base(Model *m, unsigned n)
+{
+    g_autofree char *answer = model_ask(m, "state");
+    QDict *state = qobject_to(QDict, qobject_from_json(answer, &error_abort));
+    QList *decoders = qdict_get_qlist(state, "visible_decoders");
+    uint64_t base = 0;
+    QListEntry *entry;
+    unsigned i = 0;
+
+    QLIST_FOREACH_ENTRY(decoders, entry) {
+        if (i++ == n) {
+            QDict *decoder = qobject_to(QDict, qlist_entry_obj(entry));
+
+            base = qnum_get_uint(qobject_to(QNum, qdict_get(decoder, "base")));
+        }
+    }
+    g_assert_cmpuint(n, <, i);
+    qobject_unref(state);
+    return base;
+}
+
 int64_t model_state(Model *m, const char *group, const char *name)
 {
     g_autofree char *answer = model_ask(m, "state");
@@ -775,7 +796,7 @@ QDict *device_get(Vm *vm, const char *property)
 void assert_decoder(Vm *vm, unsigned n, const char *state, bool locked,
                     uint64_t base, uint64_t size, uint64_t dpa)
 {
-    QDict *answer = device_get(vm, "cxl-decoders");
+    QDict *answer = device_get(vm, "x-cxl-hdm-decoders");
     QList *list = qobject_to(QList, qdict_get(answer, "return"));
     const QListEntry *it = qlist_first(list);
     QDict *d;

@@ -165,6 +165,9 @@ int64_t model_state(Model *m, const char *group, const char *name);
  */
 int64_t model_resets(Model *m, const char *kind);
 
+/* The base of decoder @n that the kernel of @m has, or shows */
+uint64_t model_kernel_base(Model *m, unsigned n);
+
 /* QEMU lets go of everything; it may be seen some moments later */
 void assert_model_let_go(Model *m);
 
@@ -305,7 +308,7 @@ void assert_device_add_fails(Vm *vm, Model *m, const char *members,
 /* The answer to qom-get of @property of device "dev0"; to be unreferenced */
 QDict *device_get(Vm *vm, const char *property);
 
-/* Property cxl-decoders of that device says this of decoder @n */
+/* Property x-cxl-hdm-decoders of that device says this of decoder @n */
 void assert_decoder(Vm *vm, unsigned n, const char *state, bool locked,
                     uint64_t base, uint64_t size, uint64_t dpa);
 

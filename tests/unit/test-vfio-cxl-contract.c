@@ -418,7 +418,6 @@ static void test_shadow(void)
     accepted(&f, &layout);
     g_assert_cmpint(layout.contract, ==, VFIO_CXL_CONTRACT_SHADOW);
     g_assert_true(layout.cache_capable);
-    g_assert_true(layout.regs_dwords_only);
     g_assert_cmphex(layout.regs_bar_offset, ==, 0x11000);
     g_assert_cmphex(layout.regs_size, ==, SHADOW_HDM + 0x30);
     g_assert_cmphex(layout.hdm_offset, ==, SHADOW_HDM);
@@ -745,8 +744,7 @@ static void test_large(void)
 
 #define NO_REGION(what, subtype) \
     "CXL: the device is flagged as CXL but has no " what " region (type " \
-    "0x80001e98, subtype " subtype "); x-cxl-decoders=off uses it as a plain " \
-    "PCI device"
+    "0x80001e98, subtype " subtype ")"
 
 static void test_refuse_no_region(void)
 {
@@ -759,16 +757,33 @@ static void test_refuse_no_region(void)
     set_region(&f, REGS_REGION, MEM_FLAGS, 0x30);
     refuse(&f, NO_REGION("component register", "2"));
 
-    /* Nor where the kernel has fewer regions, or does not tell */
+    /* Nor where the kernel has fewer regions */
     start(&f);
     f.vbasedev.num_initial_regions = REGS_REGION;
     refuse(&f, NO_REGION("component register", "2"));
     f.vbasedev.num_initial_regions = 0;
     refuse(&f, NO_REGION("CXL memory", "1"));
+    g_assert_cmpuint(f.reads, ==, 0);
+}
+
+/* Where the kernel does not tell, that is the reason and not what is absent */
+static void test_refuse_unknown_region(void)
+{
+    VFIOCXLLayout layout;
+    Fake f;
+
     start(&f);
     f.regions[REGS_REGION].error = -EIO;
-    refuse(&f, NO_REGION("component register", "2"));
-    g_assert_cmpuint(f.reads, ==, 0);
+    refuse(&f, "CXL: no information on region 10, which may be the component "
+           "register region (type 0x80001e98, subtype 2): Input/output error");
+    f.regions[MEM_REGION].error = -ETIMEDOUT;
+    refuse(&f, "CXL: no information on region 9, which may be the CXL memory "
+           "region (type 0x80001e98, subtype 1): Connection timed out");
+
+    /* One that is not needed may be what it wants */
+    start(&f);
+    f.regions[SPARE_REGION].error = -EIO;
+    accepted(&f, &layout);
 }
 
 static void test_refuse_wrong_type(void)
@@ -998,11 +1013,30 @@ static void test_refuse_hole(void)
     start_with(&f, 4, 4 * UNIT);
     set_decoder(&f, 0, HOST_BASE, UNIT, 0, CTRL_FIRMWARE);
     set_decoder(&f, 2, HOST_BASE + UNIT, UNIT, 0, CTRL_FIRMWARE);
-    refuse(&f, "CXL: decoder 2 is committed but decoder 1 is not, expected "
-           "committed decoders first");
+    refuse(&f, "CXL: decoder 2 is committed but decoder 1 is not, or decodes "
+           "nothing, expected those with memory first");
+    set_decoder(&f, 1, HOST_BASE + UNIT, 0, 0, CTRL_FIRMWARE);
+    refuse(&f, "CXL: decoder 2 is committed but decoder 1 is not, or decodes "
+           "nothing, expected those with memory first");
     set_decoder(&f, 0, 0, 0, 0, 0);
-    refuse(&f, "CXL: decoder 2 is committed but decoder 0 is not, expected "
-           "committed decoders first");
+    refuse(&f, "CXL: decoder 2 is committed but decoder 0 is not, or decodes "
+           "nothing, expected those with memory first");
+}
+
+/* Firmware that locks the decoders it has no use for commits them empty */
+static void test_locked_unused(void)
+{
+    VFIOCXLLayout layout;
+    Fake f;
+
+    start_with(&f, 4, 2 * UNIT);
+    set_decoder(&f, 0, HOST_BASE, UNIT, 0, CTRL_FIRMWARE);
+    set_decoder(&f, 1, HOST_BASE + UNIT, UNIT, 0, CTRL_FIRMWARE);
+    set_decoder(&f, 2, HOST_BASE + 2 * UNIT, 0, 0, CTRL_FIRMWARE);
+    set_decoder(&f, 3, HOST_BASE + 2 * UNIT, 0, 0, CTRL_FIRMWARE);
+    accepted(&f, &layout);
+    g_assert_cmpuint(layout.decoder_count, ==, 4);
+    g_assert_cmpuint(layout.committed, ==, 2);
 }
 
 static void test_refuse_interleave(void)
@@ -1136,9 +1170,11 @@ int main(int argc, char **argv)
     TEST("live/counts", test_counts);
     TEST("live/several", test_several);
     TEST("first-skip", test_first_skip);
+    TEST("live/locked-unused", test_locked_unused);
     TEST("live/low-bits", test_low_bits);
     TEST("live/large", test_large);
     TEST("refuse/no-region", test_refuse_no_region);
+    TEST("refuse/unknown-region", test_refuse_unknown_region);
     TEST("refuse/wrong-type", test_refuse_wrong_type);
     TEST("refuse/cut-type", test_refuse_cut_type);
     TEST("refuse/doubled-region", test_refuse_doubled_region);

@@ -97,15 +97,15 @@ typedef struct Fixture {
     const char *why;            /* the last reason told */
 } Fixture;
 
-static bool owner_may_commit(void *opaque, unsigned n,
-                             const VFIOCXLHdmRange *range)
+static const char *owner_judge(void *opaque, unsigned n,
+                               const VFIOCXLHdmRange *range)
 {
     Fixture *f = opaque;
 
     f->asked++;
     f->asked_n = n;
     f->asked_range = *range;
-    return !f->refuse;
+    return f->refuse ? "its owner does not want it" : NULL;
 }
 
 static void owner_refused(void *opaque, unsigned n, const char *why)
@@ -119,7 +119,7 @@ static void owner_changed(void *opaque)
 }
 
 static const VFIOCXLHdmOps owner_ops = {
-    .may_commit = owner_may_commit,
+    .judge = owner_judge,
     .refused = owner_refused,
     .changed = owner_changed,
 };
@@ -788,7 +788,7 @@ static void test_refused_is_told(void)
     assert_told(&f, 0, CTRL_COMMIT, "it ends beyond the device's memory");
     program(&f, 0, 8 * UNIT, UNIT, 0);
     f.refuse = true;
-    assert_told(&f, 0, CTRL_COMMIT, "it is not inside the window");
+    assert_told(&f, 0, CTRL_COMMIT, "its owner does not want it");
     f.refuse = false;
     assert_told(&f, 0, 0, NULL);
     assert_told(&f, 0, CTRL_COMMIT, NULL);

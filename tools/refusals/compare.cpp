@@ -154,8 +154,8 @@ Texts read_texts(const std::string &checkout) {
     for (const auto &folder : Sources) {
         for (const auto &path : files_in(checkout, folder)) {
             for (const auto &said : refusals_in(without_comments(read(checkout, path)))) {
-                // What is put before another text is no text of its own.
-                if (said.call != "error_prepend") {
+                // What is put before another text, or behind one, is no text of its own.
+                if (said.call != "error_prepend" && !said.format.starts_with("%s; ")) {
                     texts.messages.emplace_back(path, said.format);
                 }
             }

@@ -23,14 +23,19 @@ typedef struct CXLHostFirmwareDecoder {
 typedef struct CXLHost CXLHost;
 
 /*
+ * May firmware have decoder @n of @host?  Not where the guest has committed it.
+ * @n is less than CXL_HDM_DECODER_COUNT here and below.
+ */
+bool cxl_host_decoder_is_free(const CXLHost *host, unsigned n);
+
+/*
  * Commit and lock decoder @n of @host as @decoder says, now and after every
- * reset to come.  Base and size have to be multiples of 256 MiB.  False with
- * @errp set where the bridge has no such decoder or the guest uses it.
+ * reset to come, whatever the guest has made of it.  Base and size have to be
+ * multiples of 256 MiB.
  * CXL r3.1 Section 8.2.4.20
  */
-bool cxl_host_firmware_commit(CXLHost *host, unsigned n,
-                              const CXLHostFirmwareDecoder *decoder,
-                              Error **errp);
+void cxl_host_firmware_commit(CXLHost *host, unsigned n,
+                              const CXLHostFirmwareDecoder *decoder);
 
 /* Give decoder @n back to the guest, empty; nothing if it is the guest's */
 void cxl_host_firmware_release(CXLHost *host, unsigned n);

@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { HEADER = 4, STEP = 12 };
 
 typedef struct Window {
-    uint64_t first, end;            /* what may_commit() lets pass */
+    uint64_t first, end;            /* what judge() lets pass */
     unsigned changes;               /* calls of changed() */
     VFIOCXLHdmRange allowed[VFIO_CXL_HDM_MAX_DECODERS];
 } Window;
@@ -29,7 +29,7 @@ typedef struct View {
     uint8_t registers[VFIO_CXL_HDM_BLOCK_SIZE(VFIO_CXL_HDM_MAX_DECODERS)];
 } View;
 
-static bool may_commit(void *opaque, unsigned n, const VFIOCXLHdmRange *range)
+static const char *judge(void *opaque, unsigned n, const VFIOCXLHdmRange *range)
 {
     Window *w = opaque;
 
@@ -38,10 +38,10 @@ static bool may_commit(void *opaque, unsigned n, const VFIOCXLHdmRange *range)
     g_assert(range->base + range->size > range->base);
     g_assert((range->base | range->size | range->dpa) % VFIO_CXL_HDM_UNIT == 0);
     if (range->base < w->first || range->base + range->size > w->end) {
-        return false;
+        return "it is not inside the window";
     }
     w->allowed[n] = *range;
-    return true;
+    return NULL;
 }
 
 static void changed(void *opaque)
@@ -51,7 +51,7 @@ static void changed(void *opaque)
     w->changes++;
 }
 
-static const VFIOCXLHdmOps ops = { .may_commit = may_commit, .changed = changed };
+static const VFIOCXLHdmOps ops = { .judge = judge, .changed = changed };
 
 static void look(const VFIOCXLHdm *hdm, View *view)
 {

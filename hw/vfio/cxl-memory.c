@@ -1,0 +1,333 @@
+/*
+ * The memory of a CXL device: may it be touched, and where is it in the window
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "qapi/error.h"
+#include "hw/cxl/cxl_host_decoder.h"
+#include "hw/pci/pcie_port.h"
+#include "cxl-memory.h"
+#include "trace.h"
+
+/* Waiting for the memory: first and last pause, each twice the one before */
+#define ASK_FIRST_MS            10
+#define ASK_LAST_MS             5120
+
+/* How often to look whether memory that the host closed is back */
+#define LOST_FIRST_MS           100
+#define LOST_LAST_MS            10000
+
+/* Does the bridge above lead @range to the device? */
+static bool memory_reached(const VFIOCXLMemory *mem,
+                           const VFIOCXLHdmRange *range)
+{
+    return mem->topo->passthrough ||
+           cxl_host_decodes(mem->topo->host, range->base, range->size,
+                            PCIE_PORT(mem->topo->port)->port);
+}
+
+static void memory_unmap(VFIOCXLMemory *mem, unsigned n)
+{
+    if (mem->mapped[n].size) {
+        memory_region_del_subregion(&mem->topo->window->mr, &mem->alias[n]);
+        mem->mapped[n] = (VFIOCXLHdmRange) { 0 };
+    }
+}
+
+static void memory_map(VFIOCXLMemory *mem, unsigned n,
+                       const VFIOCXLHdmRange *range)
+{
+    MemoryRegion *alias = &mem->alias[n];
+
+    memory_region_set_size(alias, range->size);
+    memory_region_set_alias_offset(alias, range->dpa - mem->layout->mem_dpa);
+    memory_region_add_subregion(&mem->topo->window->mr,
+                                range->base - mem->topo->window->base, alias);
+    mem->mapped[n] = *range;
+}
+
+/*
+ * The only place that maps and unmaps: what is in the window follows from
+ * what the decoders decode, from what the bridge above leads to the device,
+ * and from whether the memory may be touched.
+ */
+static void memory_update_window(VFIOCXLMemory *mem)
+{
+    const char *name = mem->vdev->vbasedev.name;
+    VFIOCXLHdmRange want[VFIO_CXL_HDM_MAX_DECODERS] = { 0 };
+    unsigned n;
+
+    for (n = 0; n < mem->hdm->count; n++) {
+        VFIOCXLHdmRange range;
+
+        if (mem->open && vfio_cxl_hdm_decodes(mem->hdm, n, &range) &&
+            memory_reached(mem, &range)) {
+            want[n] = range;
+        }
+    }
+    if (!memcmp(want, mem->mapped, sizeof(want))) {
+        return;
+    }
+
+    memory_region_transaction_begin();
+    for (n = 0; n < mem->hdm->count; n++) {
+        if (mem->mapped[n].size && !want[n].size) {
+            trace_vfio_cxl_memory_unmap(name, n);
+        }
+        if (memcmp(&mem->mapped[n], &want[n], sizeof(want[n]))) {
+            memory_unmap(mem, n);
+        }
+    }
+    for (n = 0; n < mem->hdm->count; n++) {
+        if (want[n].size && !mem->mapped[n].size) {
+            memory_map(mem, n, &want[n]);
+            trace_vfio_cxl_memory_map(name, n, want[n].base, want[n].size,
+                                      want[n].dpa);
+        }
+    }
+    memory_region_transaction_commit();
+}
+
+const char *vfio_cxl_memory_state(const VFIOCXLMemory *mem, unsigned n)
+{
+    uint32_t ctrl = mem->hdm->decoders[n].ctrl;
+
+    if (mem->mapped[n].size) {
+        return "mapped";
+    }
+    if (FIELD_EX32(ctrl, VFIO_CXL_HDM_DECODER0_CTRL, ERROR_NOT_COMMITTED)) {
+        return "refused";
+    }
+    if (!FIELD_EX32(ctrl, VFIO_CXL_HDM_DECODER0_CTRL, COMMITTED)) {
+        return "uncommitted";
+    }
+    if (!vfio_cxl_hdm_decodes(mem->hdm, n, NULL)) {
+        return "disabled";
+    }
+    return mem->open ? "not-reached" : "closed";
+}
+
+void vfio_cxl_memory_update(VFIOCXLMemory *mem)
+{
+    unsigned n;
+
+    memory_update_window(mem);
+    for (n = 0; n < mem->hdm->count; n++) {
+        trace_vfio_cxl_memory_update(mem->vdev->vbasedev.name, n,
+                                     vfio_cxl_memory_state(mem, n));
+    }
+}
+
+static void memory_set_open(VFIOCXLMemory *mem, bool open)
+{
+    if (mem->open == open) {
+        return;
+    }
+    trace_vfio_cxl_memory_set_open(mem->vdev->vbasedev.name, open);
+    if (open) {
+        mem->opening(mem->opaque);
+        mem->lost = false;
+        mem->opened_ms = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    }
+    mem->open = open;
+    vfio_cxl_memory_update(mem);
+}
+
+void vfio_cxl_memory_close(VFIOCXLMemory *mem)
+{
+    /* While it was open: nobody but the host can have closed it */
+    if (mem->open && vfio_cxl_guard_tripped(mem->guard)) {
+        error_report(VFIO_MSG_PREFIX "CXL: the host has closed the memory (a "
+                     "reset of the function?) and it was touched: it is out "
+                     "of the window until the host opens it again, what was "
+                     "written is lost", mem->vdev->vbasedev.name);
+    }
+    timer_del(mem->timer);
+    memory_set_open(mem, false);
+}
+
+/* Do the function's own registers let its memory be used? */
+static bool memory_may_open(const VFIOCXLMemory *mem)
+{
+    const PCIDevice *pdev = PCI_DEVICE(mem->vdev);
+
+    if (!(pci_get_word(pdev->config + PCI_COMMAND) & PCI_COMMAND_MEMORY)) {
+        return false;
+    }
+    if (pdev->pm_cap &&
+        pci_get_word(pdev->config + pdev->pm_cap + PCI_PM_CTRL) &
+        PCI_PM_CTRL_STATE_MASK) {
+        return false;
+    }
+    return true;
+}
+
+/* Does the memory answer, and is it in its place? */
+static bool memory_ready(VFIOCXLMemory *mem)
+{
+    if (!vfio_cxl_contract_memory_ready(&mem->vdev->vbasedev, mem->layout)) {
+        return false;
+    }
+    if (vfio_cxl_guard_tripped(mem->guard)) {
+        vfio_cxl_memory_close(mem);
+    }
+    return vfio_cxl_guard_restore(mem->guard);
+}
+
+/*
+ * The memory is used once the device has answered a read of it.  It need not
+ * do so at once, after a reset for one, and no config write would tell when
+ * it does: so ask again, at first soon and then less often.  Memory that the
+ * host closed may be back at any time.
+ */
+static void memory_ask_now(VFIOCXLMemory *mem)
+{
+    const char *name = mem->vdev->vbasedev.name;
+
+    if (!memory_may_open(mem)) {
+        vfio_cxl_memory_close(mem);
+        return;
+    }
+    if (memory_ready(mem)) {
+        timer_del(mem->timer);
+        memory_set_open(mem, true);
+        return;
+    }
+    vfio_cxl_memory_close(mem);
+    if (!mem->lost && mem->pause_ms > ASK_LAST_MS) {
+        warn_report(VFIO_MSG_PREFIX "CXL: the memory does not answer %d s "
+                    "after it was turned on, expected it to; it stays closed "
+                    "until the guest resets the device or turns memory space "
+                    "off and on", name, 2 * ASK_LAST_MS / 1000);
+        return;
+    }
+    trace_vfio_cxl_memory_ask(name, mem->pause_ms);
+    timer_mod(mem->timer,
+              qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + mem->pause_ms);
+    mem->pause_ms *= 2;
+    if (mem->lost) {
+        mem->pause_ms = MIN(mem->pause_ms, LOST_LAST_MS);
+    }
+}
+
+static void memory_timer(void *opaque)
+{
+    memory_ask_now(opaque);
+}
+
+void vfio_cxl_memory_ask(VFIOCXLMemory *mem)
+{
+    mem->lost = false;
+    mem->pause_ms = ASK_FIRST_MS;
+    memory_ask_now(mem);
+}
+
+/* By the guard: something was touched that could not be reached */
+static void memory_lost(void *opaque)
+{
+    VFIOCXLMemory *mem = opaque;
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+
+    /*
+     * Touched while it was closed anyway, by a vCPU that was late, or mended
+     * since: who opens it again puts it back.
+     */
+    if (!mem->open || !vfio_cxl_guard_tripped(mem->guard)) {
+        return;
+    }
+    vfio_cxl_memory_close(mem);
+    mem->lost = true;
+    /* Once more, soon after it was back: do not go round and round */
+    mem->pause_ms = now - mem->opened_ms < LOST_LAST_MS &&
+                    mem->pause_ms >= LOST_FIRST_MS
+                    ? MIN(2 * mem->pause_ms, LOST_LAST_MS) : LOST_FIRST_MS;
+    timer_mod(mem->timer, now + mem->pause_ms);
+}
+
+/*
+ * A vfio-user server could truncate the file behind the memory, and QEMU would
+ * die of a SIGBUS at the guest's next access: map only what cannot shrink.
+ */
+static bool memory_map_region(VFIOCXLMemory *mem)
+{
+    VFIODevice *vbasedev = &mem->vdev->vbasedev;
+    int fd = vfio_device_get_region_fd(vbasedev, mem->layout->mem_region);
+    Error *err = NULL;
+
+    if (!mem->layout->mem_mmap) {
+        return false;
+    }
+    if (vbasedev->use_region_fds &&
+        !vfio_device_fd_is_lasting(fd, &err)) {
+        warn_reportf_err(err, VFIO_MSG_PREFIX "CXL: memory region %d: ",
+                         vbasedev->name, mem->layout->mem_region);
+        return false;
+    }
+    return mem->region.nr_mmaps && !vfio_region_mmap(&mem->region);
+}
+
+bool vfio_cxl_memory_setup(VFIOCXLMemory *mem, Error **errp)
+{
+    VFIODevice *vbasedev = &mem->vdev->vbasedev;
+    Object *owner = OBJECT(mem->vdev);
+    g_autofree char *name = g_strdup_printf("%s CXL memory", vbasedev->name);
+    unsigned n;
+    int ret;
+
+    /* First: once a region has been set up only finalizing @owner ends it */
+    mem->guard = vfio_cxl_guard_new(memory_lost, mem, errp);
+    if (!mem->guard) {
+        return false;
+    }
+    ret = vfio_region_setup(owner, vbasedev, &mem->region,
+                            mem->layout->mem_region, name);
+    if (ret) {
+        g_clear_pointer(&mem->guard, vfio_cxl_guard_free);
+        error_setg_errno(errp, -ret, "CXL: setting up memory region %d failed",
+                         mem->layout->mem_region);
+        return false;
+    }
+    if (!memory_map_region(mem)) {
+        warn_report(VFIO_MSG_PREFIX "CXL: memory region %d cannot be mapped, "
+                    "every access of the guest will be slow", vbasedev->name,
+                    mem->layout->mem_region);
+    }
+    vfio_cxl_guard_watch(mem->guard, &mem->region);
+    mem->timer = timer_new_ms(QEMU_CLOCK_REALTIME, memory_timer, mem);
+    for (n = 0; n < mem->layout->decoder_count; n++) {
+        g_autofree char *alias = g_strdup_printf("%s CXL decoder %u",
+                                                 vbasedev->name, n);
+
+        memory_region_init_alias(&mem->alias[n], owner, alias, mem->region.mem,
+                                 0, 0);
+    }
+    return true;
+}
+
+void vfio_cxl_memory_exit(VFIOCXLMemory *mem)
+{
+    vfio_cxl_memory_close(mem);
+    g_clear_pointer(&mem->timer, timer_free);
+    vfio_region_exit(&mem->region);
+}
+
+void vfio_cxl_memory_finalize(VFIOCXLMemory *mem)
+{
+    g_clear_pointer(&mem->guard, vfio_cxl_guard_free);
+    vfio_region_finalize(&mem->region);
+}
+
+bool vfio_cxl_memory_has(const VFIOCXLMemory *mem, const MemoryRegion *mr)
+{
+    int i;
+
+    for (i = 0; i < mem->region.nr_mmaps; i++) {
+        if (mr == &mem->region.mmaps[i].mem) {
+            return true;
+        }
+    }
+    return false;
+}

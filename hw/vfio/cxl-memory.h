@@ -1,0 +1,80 @@
+/*
+ * The memory of a CXL device: may it be touched, and where is it in the window
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_VFIO_CXL_MEMORY_H
+#define HW_VFIO_CXL_MEMORY_H
+
+#include "hw/vfio/vfio-region.h"
+#include "qemu/timer.h"
+#include "cxl-contract.h"
+#include "cxl-guard.h"
+#include "cxl-hdm.h"
+#include "cxl-topology.h"
+#include "pci.h"
+
+/*
+ * The memory is in the window while decoders decode it, the bridge above leads
+ * there, and it is open: the kernel lets it be used.  The upper fields are to
+ * be set before anything here is called, the others are none of the caller's.
+ */
+typedef struct VFIOCXLMemory {
+    VFIOPCIDevice *vdev;
+    const VFIOCXLLayout *layout;
+    const VFIOCXLTopology *topo;
+    const VFIOCXLHdm *hdm;
+    /* The memory answers, and is about to be opened to the guest */
+    void (*opening)(void *opaque);
+    void *opaque;
+
+    VFIORegion region;
+    VFIOCXLGuard *guard;
+    bool open;
+    bool lost;                  /* the host closed it, and it was touched */
+    QEMUTimer *timer;           /* asks whether it may be used now */
+    int64_t pause_ms;           /* and how long after that it asks again */
+    int64_t opened_ms;          /* when it was opened last */
+    MemoryRegion alias[VFIO_CXL_HDM_MAX_DECODERS];
+    VFIOCXLHdmRange mapped[VFIO_CXL_HDM_MAX_DECODERS];  /* size 0: not mapped */
+} VFIOCXLMemory;
+
+/*
+ * Map the memory region, to be shown nowhere yet.  False with @errp set where
+ * the kernel does not give it, nothing is left behind then.
+ */
+bool vfio_cxl_memory_setup(VFIOCXLMemory *mem, Error **errp);
+
+/* Take it from the guest for good; after vfio_cxl_memory_setup() only */
+void vfio_cxl_memory_exit(VFIOCXLMemory *mem);
+/* When nobody can touch it any more */
+void vfio_cxl_memory_finalize(VFIOCXLMemory *mem);
+
+/*
+ * What the decoders decode, or what the bridge above leads to the device, may
+ * have changed: have the window show that.
+ */
+void vfio_cxl_memory_update(VFIOCXLMemory *mem);
+
+/* Take the memory from the guest: something is about to close it */
+void vfio_cxl_memory_close(VFIOCXLMemory *mem);
+
+/*
+ * Something may have opened the memory, or closed it: give it to the guest when
+ * the device answers a read of it.  A device that does not do so at once is
+ * asked again, for ten seconds.
+ */
+void vfio_cxl_memory_ask(VFIOCXLMemory *mem);
+
+/*
+ * "mapped", or the first of the reasons for which decoder @n is not, in the
+ * order in which a guest would get rid of them: "refused", "uncommitted",
+ * "disabled", "closed", "not-reached".
+ */
+const char *vfio_cxl_memory_state(const VFIOCXLMemory *mem, unsigned n);
+
+/* Is @mr part of it? */
+bool vfio_cxl_memory_has(const VFIOCXLMemory *mem, const MemoryRegion *mr);
+
+#endif /* HW_VFIO_CXL_MEMORY_H */
