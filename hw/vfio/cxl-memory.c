@@ -261,7 +261,8 @@ static bool memory_map_region(VFIOCXLMemory *mem)
         return false;
     }
     if (vbasedev->use_region_fds &&
-        !vfio_device_fd_is_lasting(fd, &err)) {
+        !vfio_device_fd_is_lasting(fd, mem->region.fd_offset +
+                                   mem->region.size, &err)) {
         warn_reportf_err(err, VFIO_MSG_PREFIX "CXL: memory region %d: ",
                          vbasedev->name, mem->layout->mem_region);
         return false;
