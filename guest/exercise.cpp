@@ -172,7 +172,8 @@ void look_up(Device &d) {
             d.endpoint = endpoint.filename();
     for (const auto &region : entries(cxl_bus, "region")) {
         const std::string target = read_file(region / "target0");
-        if (d.endpoint.empty() || !fs::exists(cxl_bus / d.endpoint / target)) continue;
+        // A region that could not be assembled has no target.
+        if (d.endpoint.empty() || target.empty() || !fs::exists(cxl_bus / d.endpoint / target)) continue;
         d.region = region.filename();
         d.decoder = target;
         d.region_base = read_number(region / "resource");
@@ -432,7 +433,7 @@ bool run(const Options &options) {
         return !tap.check(d.hpa_size >= 32 * MiB && map(d),
                           d.pci.filename().string() + ": the memory can be mapped");
     });
-    // All devices are written before any is read again by the host or by us.
+    // Memory of one that is that of another as well is not zero any more when it is looked at.
     for (auto &d : devices) use_memory(tap, d, options, salt ^ d.hpa_base);
 
     bool usable = without_fault([&] {

@@ -110,6 +110,12 @@ class Boot:
         return int(self.facts[key], 0)
 
 
+def facts_of(lines, begin):
+    '''Of each line "CXL2: BEGIN..." its words key=value.'''
+    return [dict(w.split('=', 1) for w in line.split() if '=' in w)
+            for line in lines if line.startswith(f'CXL2: {begin}')]
+
+
 class VfioCxlTest(QemuSystemTest):
     '''To be completed by: the attributes below.'''
 
@@ -284,24 +290,23 @@ class VfioCxlTest(QemuSystemTest):
                   errors='replace') as f:
             return f.read()
 
-    def start_several(self, sizes, guest_programmed):
+    def start_several(self, devices, append):
         '''
-        Starts a model and a host bridge with a window for each size; the device
-        with index guest_programmed is one that no firmware has committed.
+        Starts a model, and a host bridge with a window, for each of devices:
+        the size of its memory, options of its model, and whether the bridge
+        has decoders.
         '''
         options = []
         self.models = []
-        for n, size in enumerate(sizes):
+        for n, (_, model_options, decoders) in enumerate(devices):
             folder = os.path.join(self.socket_dir().name, str(n))
             os.mkdir(folder)
-            programmed = n == guest_programmed
             model = Model(self.paths['CXL_TYPE2_MODEL'], folder,
-                          '--hdm-size', size,
-                          *(['--uncommitted'] if programmed else []))
+                          *model_options)
             self.addCleanup(model.kill)
             self.models.append(model)
             bridge = f'pxb-cxl,id=cxl.{n},bus=pcie.0,bus_nr={16 + 16 * n}'
-            if not programmed:
+            if decoders:
                 bridge += ',hdm_for_passthrough=on'
             device = {'driver': 'vfio-user-pci', 'id': f'gpu{n}',
                       'bus': f'rp{n}',
@@ -311,11 +316,21 @@ class VfioCxlTest(QemuSystemTest):
                         '-device', json.dumps(device)]
         # Not in the order of the devices: a window is found by its target
         windows = ','.join(
-            f'cxl-fmw.{w}.targets.0=cxl.{n},cxl-fmw.{w}.size={sizes[n]}'
-            for w, n in enumerate(reversed(range(len(sizes)))))
-        self.launch(windows, options,
-                    f'cxl2.devices={len(sizes)} cxl2.points=100000 '
-                    'cxl2.locked=0 cxl2.host=0')
+            f'cxl-fmw.{w}.targets.0=cxl.{n},cxl-fmw.{w}.size={devices[n][0]}'
+            for w, n in enumerate(reversed(range(len(devices)))))
+        self.launch(windows, options, f'cxl2.devices={len(devices)} '
+                    f'cxl2.locked=0 cxl2.host=0 {append}')
+
+    def lines_to_verdict(self):
+        '''What a guest with several devices says, to its verdict.'''
+        lines = []
+        deadline = time.monotonic() + self.boot_limit
+        while not (lines and 'verdict=' in lines[-1]):
+            line = self.read_line(deadline)
+            self.assertIsNotNone(line, 'no verdict')
+            self.assertNotIn('Kernel panic', line)
+            lines.append(line)
+        return lines
 
     def do_test_boot(self):
         self.start(append='cxl2.bars=1 cxl2.dma=64M cxl2.dma_fault=1')
@@ -408,22 +423,15 @@ class VfioCxlTest(QemuSystemTest):
     def do_test_several(self):
         '''Four devices of unequal sizes, the guest programs one itself.'''
         sizes = ('256M', '1G', '4G', '16G')
-        self.start_several(sizes, guest_programmed=1)
-        lines = []
-        deadline = time.monotonic() + self.boot_limit
-        while not (lines and 'verdict=' in lines[-1]):
-            line = self.read_line(deadline)
-            self.assertIsNotNone(line, 'no verdict')
-            self.assertNotRegex(line, r'^not ok|Kernel panic')
-            if line.startswith('CXL2: '):
-                lines.append(line)
+        devices = [(size, ['--hdm-size', size], True) for size in sizes]
+        devices[1] = ('1G', ['--hdm-size', '1G', '--uncommitted'], False)
+        self.start_several(devices, 'cxl2.points=100000')
+        lines = self.lines_to_verdict()
+        self.assertEqual([l for l in lines if l.startswith('not ok')], [])
         self.assertIn('verdict=pass', lines[-1])
-        found = [dict(w.split('=', 1) for w in line.split()[1:])
-                 for line in lines if line.startswith('CXL2: region=')]
-        wrote = [dict(w.split('=', 1) for w in line.split()[2:])
-                 for line in lines if line.startswith('CXL2: wrote ')]
-        points = [int(m[1]) for line in lines
-                  if (m := re.search(r'initial zero=1 points=(\d+)', line))]
+        found = facts_of(lines, 'region=')
+        wrote = facts_of(lines, 'wrote ')
+        points = [int(f['points']) for f in facts_of(lines, 'initial zero=1')]
         # In the order of the buses, which is that of the models
         bytes_of = [256 * MIB, 1024 * MIB, 4096 * MIB, 16384 * MIB]
         self.assertEqual([int(f['size'], 0) for f in found], bytes_of)
@@ -440,6 +448,66 @@ class VfioCxlTest(QemuSystemTest):
         for f, p in zip(found, points):
             self.log.info('%s: %s at %s, %d points', f['pci'], f['size'],
                           f['base'], p)
+
+    def do_test_decoders(self):
+        '''
+        Ten committed decoders are more than the host bridge has: the guest
+        finds one, and Linux one region over all of the memory. Four are as
+        many, and become four regions.
+        '''
+        each = ['--decoder-size', '256M', '--decoders']
+        self.start_several([('2560M', [*each, '10'], True),
+                            ('1G', [*each, '4'], True)], 'cxl2.points=100000')
+        lines = self.lines_to_verdict()
+        self.assertEqual([l for l in lines if l.startswith('not ok')], [])
+        self.assertIn('verdict=pass', lines[-1])
+        # Of several decoders the driver takes the first
+        sizes = [2560 * MIB, 256 * MIB]
+        self.assertEqual([int(f['size'], 0)
+                          for f in facts_of(lines, 'region=')], sizes)
+        for model, size, marks in zip(self.models, sizes,
+                                      facts_of(lines, 'wrote '), strict=True):
+            self.assertEqual(model.peek(0), marks['first'])
+            self.assertEqual(model.peek(size - 16), marks['last'])
+        regions = [m[1] for line in lines
+                   if (m := re.match(r'# linux: region\d+ at \S+ size (\S+)',
+                                     line))]
+        self.assertEqual(sorted(int(size, 0) for size in regions),
+                         [256 * MIB] * 4 + [2560 * MIB])
+
+    def do_test_bridges(self, core):
+        '''
+        Which host bridge goes with which decoders: the table in the manual, for
+        Linux's CXL core, or for a driver that leaves it out.
+        '''
+        rows = [(mode, bridge) for mode in ('locked', 'guest')
+                for bridge in ('decoders', 'pass-through')]
+        options = {'locked': ['--hdm-size', '256M'],
+                   'guest': ['--hdm-size', '256M', '--uncommitted']}
+        self.start_several([('256M', options[mode], bridge == 'decoders')
+                            for mode, bridge in rows],
+                           f'cxl2.core={int(core)} cxl2.points=8')
+        lines = self.lines_to_verdict()
+        buses = {f'0000:{17 + 16 * n:02x}:00.0': row
+                 for n, row in enumerate(rows)}
+        attached = {buses[f['pci']]: f['region'] != 'none'
+                    for f in facts_of(lines, 'region=')}
+        reached = {row: False for row in attached}
+        for line in lines:
+            if m := re.match(r'ok \d+ - (\S+): \d+ points', line):
+                reached[buses[m[1]]] = True
+        wanted = {('locked', 'decoders'): core,
+                  ('locked', 'pass-through'): False,
+                  ('guest', 'decoders'): False,
+                  ('guest', 'pass-through'): False}
+        if core:
+            # Its driver gives up, and says what the core has said
+            del wanted[('locked', 'pass-through')]
+            self.assertTrue(any(re.search(r'failed to attach decoder', line)
+                                for line in lines))
+        self.assertEqual(attached, wanted)
+        self.assertEqual(reached, {row: row != ('guest', 'decoders')
+                                   for row in wanted})
 
     def usage(self, when):
         '''How many MemoryRegions QEMU has, and how many open files.'''

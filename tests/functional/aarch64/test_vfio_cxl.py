@@ -42,6 +42,15 @@ class Aarch64VfioCxl(VfioCxlTest):
     def test_reboot(self):
         self.do_test_reboot()
 
+    def test_decoders(self):
+        self.do_test_decoders()
+
+    def test_bridges(self):
+        self.do_test_bridges(core=True)
+
+    def test_bridges_without_core(self):
+        self.do_test_bridges(core=False)
+
     def test_several(self):
         self.do_test_several()
 

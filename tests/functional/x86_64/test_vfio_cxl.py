@@ -32,6 +32,15 @@ class X86VfioCxl(VfioCxlTest):
             options=('-device', 'intel-iommu,intremap=on,caching-mode=on'))
         self.check_second_boot(boot)
 
+    def test_decoders(self):
+        self.do_test_decoders()
+
+    def test_bridges(self):
+        self.do_test_bridges(core=True)
+
+    def test_bridges_without_core(self):
+        self.do_test_bridges(core=False)
+
     def test_several(self):
         self.do_test_several()
 
