@@ -26,7 +26,7 @@ class MessageLog {
 };
 
 /// Executes one line. Commands: peek OFFSET LENGTH, poke OFFSET HEX, state, maps, log,
-/// irq VECTOR, help. Anything wrong yields "error: TEXT".
+/// irq VECTOR, busy 0|1, help. Anything wrong yields "error: TEXT".
 std::string run_command(Device &device, MessageLog &log, std::string_view line);
 
 } // namespace model::device

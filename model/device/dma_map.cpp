@@ -46,7 +46,6 @@ Result<void> DmaMap::map(const vfio_user::DmaRange &range, const UniqueFd &fd) {
         entry.mapping = std::move(*mapping);
     }
     entries_.emplace(range.iova, std::move(entry));
-    ++generation_;
     return {};
 }
 
@@ -71,7 +70,6 @@ Result<std::uint64_t> DmaMap::unmap(std::uint64_t iova, std::uint64_t size) {
         removed += range.size;
     }
     entries_.erase(first, end);
-    ++generation_;
     return removed;
 }
 
@@ -81,7 +79,6 @@ std::uint64_t DmaMap::clear() {
         removed += entry.range.size;
     }
     entries_.clear();
-    ++generation_;
     return removed;
 }
 

@@ -41,12 +41,9 @@ class DmaMap {
     bool covers(std::uint64_t iova, std::uint64_t size, bool write) const;
 
     const std::map<std::uint64_t, Entry> &entries() const { return entries_; }
-    /// Changes with every map and unmap: what was found before may be gone.
-    std::uint64_t generation() const { return generation_; }
 
   private:
     std::map<std::uint64_t, Entry> entries_; ///< by iova
-    std::uint64_t generation_ = 0;
 };
 
 } // namespace model::device

@@ -15,8 +15,6 @@ constexpr std::uint32_t ExpressOffset = 0x60;
 constexpr std::uint32_t PmControl = 0x04;
 constexpr std::uint16_t PmStateMask = 0x3;
 constexpr std::uint32_t MsixControl = 0x02;
-constexpr std::uint16_t MsixEnable = 1U << 15;
-constexpr std::uint16_t MsixFunctionMask = 1U << 14;
 constexpr std::uint32_t ExpressDevCtl = 0x08;
 constexpr std::uint16_t DevCtlFlr = 1U << 15;
 constexpr std::uint32_t AdvancedOffset = 0xa0;
@@ -115,7 +113,6 @@ void ConfigSpace::add_msix(const MsixLayout &layout) {
         {"msix_pba", 0x08, 4, layout.pba_offset | layout.pba_bar, 0, 0, "PCIe r6.0 7.7.2.4"},
     };
     add_capability(CapIdMsix, MsixOffset, rows);
-    msix_ = MsixOffset;
 }
 
 void ConfigSpace::add_express_endpoint() {
@@ -219,14 +216,6 @@ bool ConfigSpace::take_function_reset() {
         asked = asked || (control & AdvancedFlr) != 0;
     }
     return asked;
-}
-
-bool ConfigSpace::msix_enabled() const {
-    return msix_ && (registers_.get<std::uint16_t>(*msix_ + MsixControl) & MsixEnable) != 0;
-}
-
-bool ConfigSpace::msix_function_masked() const {
-    return msix_ && (registers_.get<std::uint16_t>(*msix_ + MsixControl) & MsixFunctionMask) != 0;
 }
 
 } // namespace model::pci

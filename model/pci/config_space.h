@@ -61,8 +61,8 @@ class ConfigSpace {
     /// Declares a 64-bit memory BAR in slots `index` and `index` + 1. size: a power of two >= 16.
     void add_bar64(unsigned index, std::uint64_t size, bool prefetchable);
 
-    /// Appends a capability of `length` bytes at `offset` and links it into the chain. `rows` are
-    /// relative to `offset` and must not cover the 2-byte header.
+    /// Appends a capability at `offset` and links it into the chain. `rows` are relative to
+    /// `offset` and must not cover the 2-byte header.
     void add_capability(std::uint8_t id, std::uint32_t offset, std::span<const Register> rows);
     /// The same in extended space; the 4-byte header is made here.
     void add_extended(std::uint16_t id, std::uint8_t version, std::uint32_t offset,
@@ -93,9 +93,6 @@ class ConfigSpace {
     /// True once after a guest set Initiate Function Level Reset, in either of the two places
     /// (PCIe r6.0 section 7.5.3.4, Conventional PCI Advanced Features ECN).
     bool take_function_reset();
-    /// MSI-X enabled and not masked as a whole.
-    bool msix_enabled() const;
-    bool msix_function_masked() const;
 
     /// Everything back to the values at power-on.
     void reset() { registers_.reset(); }
@@ -109,7 +106,6 @@ class ConfigSpace {
     std::uint32_t last_cap_ = 0; ///< 0: none yet
     std::uint32_t last_extended_ = 0;
     std::optional<std::uint32_t> power_management_;
-    std::optional<std::uint32_t> msix_;
     std::optional<std::uint32_t> express_;
     std::optional<std::uint32_t> advanced_;
 };
