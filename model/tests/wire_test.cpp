@@ -10,6 +10,14 @@ namespace {
 
 using namespace vfio_user;
 
+Bytes framed(std::uint16_t id, Command command, std::uint32_t flags, ByteView body) {
+    Bytes bytes;
+    append(bytes, Header{id, static_cast<std::uint16_t>(command),
+                         static_cast<std::uint32_t>(sizeof(Header) + body.size()), flags, 0});
+    bytes.insert(bytes.end(), body.begin(), body.end());
+    return bytes;
+}
+
 class Wire : public ::testing::Test {
   protected:
     Harness harness;
@@ -325,6 +333,32 @@ TEST_F(Wire, ClientThatLeavesTakesItsMappingsAndEventfdsAlong) {
     EXPECT_EQ(harness.control("maps"), "[]");
     EXPECT_EQ(harness.device->interrupts().armed(VFIO_PCI_MSIX_IRQ_INDEX), 0U);
     EXPECT_EQ(harness.control("peek 0 4"), "44332211") << "device state stays";
+}
+
+TEST(Frames, DescriptorsOfOneMessageAreCountedTogether) {
+    auto [here, there] = MemoryTransport::pair();
+    const UniqueFd fd(eventfd(0, EFD_CLOEXEC));
+    const std::vector<int> some(MaxMessageFds, fd.get());
+    const Bytes arm = framed(1, Command::DeviceSetIrqs, TypeCommand, Bytes(sizeof(IrqSet)));
+    const ByteView whole = arm;
+    FrameReader reader;
+    ASSERT_TRUE(there->send(whole.first(20), some).has_value());
+    EXPECT_FALSE(value_of(reader.next(*here)).has_value()) << "the rest is to come";
+    ASSERT_TRUE(there->send(whole.subspan(20), std::span(some).first(1)).has_value());
+    EXPECT_EQ(code_of(reader.next(*here)), EMSGSIZE);
+}
+
+TEST(Frames, AStreamThatHasLostStepStaysLost) {
+    auto [here, there] = MemoryTransport::pair();
+    Bytes bytes;
+    append(bytes, Header{1, static_cast<std::uint16_t>(Command::DeviceReset), 8, TypeCommand, 0});
+    const Bytes good = framed(2, Command::DeviceReset, TypeCommand, {});
+    bytes.insert(bytes.end(), good.begin(), good.end());
+    ASSERT_TRUE(there->send(bytes, {}).has_value());
+    FrameReader reader;
+    EXPECT_EQ(code_of(reader.next(*here)), EMSGSIZE);
+    EXPECT_EQ(reader.header().id, 1);
+    EXPECT_EQ(code_of(reader.next(*here)), EMSGSIZE);
 }
 
 TEST(Caps, ChainsAreAlignedAndParsedBack) {

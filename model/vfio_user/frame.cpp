@@ -8,6 +8,17 @@
 namespace model::vfio_user {
 
 Result<std::optional<Message>> FrameReader::next(Transport &from) {
+    if (lost_) {
+        return tl::unexpected(*lost_);
+    }
+    auto message = read(from);
+    if (!message) {
+        lost_ = message.error();
+    }
+    return message;
+}
+
+Result<std::optional<Message>> FrameReader::read(Transport &from) {
     while (true) {
         const bool in_header = have_ < sizeof(Header);
         const std::size_t want = in_header ? sizeof(Header) : message_.header.size;
@@ -23,6 +34,12 @@ Result<std::optional<Message>> FrameReader::next(Transport &from) {
         }
         if (*got == 0) {
             return std::optional<Message>();
+        }
+        // Each part of a message can come with some: it is their sum that is bounded.
+        if (message_.fds.size() > MaxMessageFds) {
+            message_.fds.clear();
+            return fail(EMSGSIZE, fmt::format("more than {} file descriptors with one message",
+                                              MaxMessageFds));
         }
         have_ += *got;
         if (in_header && have_ == sizeof(Header)) {
