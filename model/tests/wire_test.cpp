@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Messages as a hostile client would send them. Each negative test ends by showing that the
 // connection and the device are as before.
+#include "device/faults.h"
 #include "tests/harness.h"
 
 #include <sys/eventfd.h>
@@ -381,6 +382,79 @@ TEST(Caps, LyingChainsAreRefused) {
     EXPECT_EQ(code_of(parse_caps(info, 0xffffffff)), EPROTO);
     store(ByteSpan(info), 32, vfio_info_cap_header{1, 1, 32});
     EXPECT_EQ(code_of(parse_caps(info, 32)), EPROTO) << "loops";
+}
+
+/// A client whose server is what the test makes of it.
+class LyingServer : public ::testing::Test {
+  protected:
+    void SetUp() override {
+        auto [here, there] = MemoryTransport::pair();
+        server = std::move(here);
+        client = std::make_unique<Client>(
+            std::move(there), [this](auto) { return talk(); },
+            [this] { return now += std::chrono::milliseconds(1); });
+        client->set_timeout(std::chrono::milliseconds(100));
+    }
+    /// The server's turn. False: it has nothing to say.
+    bool talk() {
+        if (++turns > MostTurns || !says) {
+            return false;
+        }
+        EXPECT_TRUE(server->send(says(), {}).has_value());
+        return true;
+    }
+
+    static constexpr unsigned MostTurns = 10000;
+    std::unique_ptr<MemoryTransport> server;
+    std::unique_ptr<Client> client;
+    std::function<Bytes()> says;
+    Clock::time_point now{};
+    unsigned turns = 0;
+};
+
+TEST_F(LyingServer, ThatNeverStopsTalkingIsWaitedForAsLongAsASilentOne) {
+    says = [] { return framed(0xbeef, Command::DeviceReset, TypeReply, {}); };
+    EXPECT_EQ(code_of(client->reset()), ETIMEDOUT);
+    EXPECT_LT(turns, 1000U);
+    turns = 0;
+    says = [] { return framed(1, Command::DmaRead, TypeCommand, {}); };
+    EXPECT_EQ(code_of(client->reset()), ETIMEDOUT);
+    EXPECT_LT(turns, 1000U);
+}
+
+TEST_F(LyingServer, NamesACountOfBytesThatNobodyAllocates) {
+    bool asked = false;
+    client->set_dma_handler([&](auto, auto, auto) {
+        asked = true;
+        return 0;
+    });
+    for (const auto command : {Command::DmaRead, Command::DmaWrite}) {
+        for (const std::uint64_t count :
+             {std::uint64_t{MaxTransfer} + 1, std::uint64_t{1} << 40, UINT64_MAX}) {
+            Bytes body;
+            append(body, DmaAccess{0, count});
+            says = [&] { return framed(1, command, TypeCommand, body); };
+            EXPECT_EQ(code_of(client->reset()), ETIMEDOUT);
+            EXPECT_FALSE(asked);
+            FrameReader answers;
+            while (const auto answer = value_of(answers.next(*server))) {
+                if ((answer->header.flags & TypeMask) == TypeReply) {
+                    EXPECT_EQ(answer->header.error, static_cast<std::uint32_t>(EINVAL));
+                }
+            }
+        }
+    }
+}
+
+TEST(Info, ThatGrowsWithEveryQuestionIsNotAskedForForEver) {
+    const auto *fault = device::find_fault("argsz-grows");
+    ASSERT_NE(fault, nullptr);
+    device::FaultFilter filter(*fault, valid());
+    Harness harness(valid(), true, &filter);
+    harness.control("log");
+    EXPECT_EQ(code_of(harness.client->region(9)), EPROTO);
+    const auto log = harness.control("log");
+    EXPECT_LE(std::count(log.begin(), log.end(), '{'), 3);
 }
 
 } // namespace

@@ -11,7 +11,6 @@ namespace model::vfio_user {
 
 namespace {
 
-using SteadyClock = std::chrono::steady_clock;
 constexpr std::uint32_t MaxInfo = 1024 * 1024; // an argsz beyond this is a lie
 
 Result<void> dropped(const Result<Message> &reply) {
@@ -27,12 +26,14 @@ tl::unexpected<Error> too_short(const char *what) {
 
 } // namespace
 
-Client::Client(std::unique_ptr<Transport> transport, Wait wait)
-    : transport_(std::move(transport)), wait_(std::move(wait)) {
+Client::Client(std::unique_ptr<Transport> transport, Wait wait, Now now)
+    : transport_(std::move(transport)), wait_(std::move(wait)), now_(std::move(now)) {
+    if (!now_) {
+        now_ = Clock::now;
+    }
     if (!wait_) {
-        wait_ = [this](SteadyClock::time_point until) {
-            const auto left =
-                std::chrono::ceil<std::chrono::milliseconds>(until - SteadyClock::now());
+        wait_ = [this](Clock::time_point until) {
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now_());
             pollfd fd = {transport_->poll_fd(), POLLIN, 0};
             return left.count() > 0 && poll(&fd, 1, static_cast<int>(left.count())) > 0;
         };
@@ -68,7 +69,7 @@ Result<void> Client::send_raw(ByteView bytes, std::span<const int> fds) {
     return {};
 }
 
-Result<Message> Client::next(SteadyClock::time_point until) {
+Result<Message> Client::next(Clock::time_point until) {
     while (true) {
         auto message = reader_.next(*transport_);
         if (!message) {
@@ -84,32 +85,45 @@ Result<Message> Client::next(SteadyClock::time_point until) {
 }
 
 Result<Message> Client::receive() {
-    return next(SteadyClock::now() + timeout_);
+    return next(now_() + timeout_);
 }
 
-Result<void> Client::answer(Message request) {
+Result<Bytes> Client::reach_memory(const Message &request) {
+    const bool write = request.header.command == static_cast<std::uint16_t>(Command::DmaWrite);
+    const bool known =
+        write || request.header.command == static_cast<std::uint16_t>(Command::DmaRead);
+    if (!known || !dma_) {
+        return fail(ENOSYS);
+    }
+    if (request.body.size() < sizeof(DmaAccess)) {
+        return fail(EINVAL);
+    }
+    const auto access = load<DmaAccess>(request.body);
+    Bytes data(request.body.begin() + sizeof(DmaAccess), request.body.end());
+    // The count is the server's word: nothing is allocated for it beyond what a message holds.
+    if (access.count > MaxTransfer || data.size() != (write ? access.count : 0)) {
+        return fail(EINVAL);
+    }
+    data.resize(access.count);
+    if (const int code = dma_(access.address, data, write); code != 0) {
+        return fail(code);
+    }
+    Bytes body;
+    append(body, access);
+    if (!write) {
+        body.insert(body.end(), data.begin(), data.end());
+    }
+    return body;
+}
+
+Result<void> Client::answer(const Message &request) {
     Header header = request.header;
     header.flags = TypeReply;
-    const bool write = header.command == static_cast<std::uint16_t>(Command::DmaWrite);
-    const bool known = write || header.command == static_cast<std::uint16_t>(Command::DmaRead);
-    int code = known && dma_ && request.body.size() >= sizeof(DmaAccess) ? 0 : ENOSYS;
-    Bytes body;
-    if (code == 0) {
-        const auto access = load<DmaAccess>(request.body);
-        Bytes data(request.body.begin() + sizeof(DmaAccess), request.body.end());
-        if (!write) {
-            data.resize(access.count);
-        }
-        code = dma_(access.address, data, write);
-        append(body, access);
-        if (!write) {
-            body.insert(body.end(), data.begin(), data.end());
-        }
-    }
-    if (code != 0) {
+    const auto reached = reach_memory(request);
+    const Bytes body = reached.value_or(Bytes());
+    if (!reached) {
         header.flags |= FlagError;
-        header.error = static_cast<std::uint32_t>(code);
-        body.clear();
+        header.error = static_cast<std::uint32_t>(reached.error().code);
     }
     header.size = static_cast<std::uint32_t>(sizeof(Header) + body.size());
     Bytes whole;
@@ -119,18 +133,18 @@ Result<void> Client::answer(Message request) {
 }
 
 Result<void> Client::serve(const std::function<bool()> &done) {
-    const auto until = SteadyClock::now() + timeout_;
+    const auto until = now_() + timeout_;
     while (!done()) {
-        auto message = next(std::min(until, SteadyClock::now() + std::chrono::milliseconds(20)));
+        auto message = next(std::min(until, now_() + std::chrono::milliseconds(20)));
         if (!message && message.error().code != ETIMEDOUT) {
             return tl::unexpected(message.error());
         }
         if (message && (message->header.flags & TypeMask) == TypeCommand) {
-            if (auto answered = answer(std::move(*message)); !answered) {
+            if (auto answered = answer(*message); !answered) {
                 return answered;
             }
         }
-        if (SteadyClock::now() > until) {
+        if (now_() >= until) {
             return fail(ETIMEDOUT, "it did not happen in time");
         }
     }
@@ -151,28 +165,29 @@ Result<Message> Client::call(Command command, ByteView body, std::span<const int
     if ((extra_flags & FlagNoReply) != 0) {
         return Message{};
     }
-    const auto until = SteadyClock::now() + timeout_;
+    const auto until = now_() + timeout_;
     while (true) {
         auto message = next(until);
         if (!message) {
             return message;
         }
         if ((message->header.flags & TypeMask) == TypeCommand) {
-            if (const auto answered = answer(std::move(*message)); !answered) {
+            if (const auto answered = answer(*message); !answered) {
                 return tl::unexpected(answered.error());
             }
-            continue;
+        } else if (message->header.id == id) {
+            if ((message->header.flags & FlagError) != 0) {
+                const auto code = static_cast<int>(message->header.error);
+                return fail(code != 0 ? code : EPROTO,
+                            fmt::format("{}: {}", command_name(static_cast<std::uint16_t>(command)),
+                                        std::strerror(code)));
+            }
+            return message;
         }
-        if (message->header.id != id) {
-            continue;
+        // A server that never stops talking is not waited for any longer than a silent one.
+        if (now_() >= until) {
+            return fail(ETIMEDOUT, "other messages, and no answer in time");
         }
-        if ((message->header.flags & FlagError) != 0) {
-            const auto code = static_cast<int>(message->header.error);
-            return fail(code != 0 ? code : EPROTO,
-                        fmt::format("{}: {}", command_name(static_cast<std::uint16_t>(command)),
-                                    std::strerror(code)));
-        }
-        return message;
     }
 }
 
@@ -191,7 +206,9 @@ Result<void> Client::negotiate() {
 
 template <typename Info>
 Result<Message> Client::info_call(Command command, Info request, std::uint32_t argsz) {
-    while (true) {
+    // Once to learn how much there is, and once more should it have become more meanwhile.
+    constexpr int MostAsks = 3;
+    for (int asked = 0; asked < MostAsks; ++asked) {
         request.argsz = argsz;
         auto reply = call(command, std::as_bytes(std::span(&request, 1)));
         if (!reply) {
@@ -209,6 +226,7 @@ Result<Message> Client::info_call(Command command, Info request, std::uint32_t a
         }
         argsz = needed;
     }
+    return fail(EPROTO, fmt::format("{} bytes, and more each time", argsz));
 }
 
 Result<ClientDeviceInfo> Client::device_info() {

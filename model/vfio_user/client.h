@@ -27,13 +27,15 @@ struct ClientDeviceInfo {
 
 class Client {
   public:
+    using Clock = std::chrono::steady_clock;
     /// Waits until the transport may have more, at most until the time given; false: gave up.
-    using Wait = std::function<bool(std::chrono::steady_clock::time_point until)>;
+    using Wait = std::function<bool(Clock::time_point until)>;
+    using Now = std::function<Clock::time_point()>;
     /// Answers DMA_READ (fills `data`, write false) and DMA_WRITE; returns an errno or 0.
     using DmaHandler = std::function<int(std::uint64_t address, ByteSpan data, bool write)>;
 
-    /// wait: null means poll(2) on the transport's descriptor.
-    explicit Client(std::unique_ptr<Transport> transport, Wait wait = nullptr);
+    /// wait: null means poll(2) on the transport's descriptor; now: null means the real clock.
+    explicit Client(std::unique_ptr<Transport> transport, Wait wait = nullptr, Now now = nullptr);
 
     /// Over a UNIX socket, version negotiated. Error: errno and text.
     static Result<std::unique_ptr<Client>> connect(const std::string &path);
@@ -68,13 +70,16 @@ class Client {
     Result<Message> receive();
 
   private:
-    Result<Message> next(std::chrono::steady_clock::time_point until);
-    Result<void> answer(Message request);
+    Result<Message> next(Clock::time_point until);
+    Result<void> answer(const Message &request);
+    /// DMA_READ or DMA_WRITE: what the reply carries. Error: the errno to answer with.
+    Result<Bytes> reach_memory(const Message &request);
     template <typename Info>
     Result<Message> info_call(Command command, Info request, std::uint32_t argsz);
 
     std::unique_ptr<Transport> transport_;
     Wait wait_;
+    Now now_;
     DmaHandler dma_;
     FrameReader reader_;
     std::chrono::milliseconds timeout_ = std::chrono::seconds(10);
