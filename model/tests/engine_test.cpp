@@ -44,7 +44,7 @@ class Engine : public ::testing::Test {
     std::uint32_t get(std::uint32_t at) {
         return harness.read32(EngineRegion, engine::Offset + at);
     }
-    void run() { harness.progress(std::chrono::steady_clock::now() + std::chrono::seconds(1)); }
+    void run() { harness.settle(); }
     void start(std::uint64_t base, std::uint32_t size) {
         EXPECT_EQ(harness.write(EngineRegion, engine::Offset + reg::RingBase, base), 0);
         put(reg::RingSize, size);

@@ -36,29 +36,44 @@ class Harness {
         device = std::move(*device::Device::create(config, quirks));
         auto [here, there] = vfio_user::MemoryTransport::pair();
         server_end = here.get();
+        client_end = there.get();
         connection = std::make_unique<vfio_user::Connection>(
             std::move(here), *device, filter,
             [this](const vfio_user::LogEntry &entry) { log.add(entry); });
         client = std::make_unique<vfio_user::Client>(
-            std::move(there), [this](auto until) { return progress(until); });
+            std::move(there), [this](auto until) { return progress(until); },
+            [this] { return now; });
         client->set_timeout(std::chrono::milliseconds(200));
         if (negotiate) {
             EXPECT_TRUE(client->negotiate().has_value());
         }
     }
 
-    /// Lets the server take what the client has sent. False when the connection has ended.
-    bool progress(std::chrono::steady_clock::time_point until) {
-        if (std::chrono::steady_clock::now() > until) {
-            return false;
-        }
-        if (connection && !connection->pump(std::chrono::steady_clock::now())) {
+    /// Lets the server do all that it has to do now.
+    void settle() {
+        if (connection && !connection->pump(now)) {
             connection.reset(); // hangs up: the client sees ECONNRESET after what was sent
         }
         while (device->work()) {
         }
         if (connection) {
-            (void)connection->flush(std::chrono::steady_clock::now());
+            (void)connection->flush(now);
+        }
+    }
+
+    /// What the client waits with: false if nothing comes for it until then. No time passes but
+    /// here, and only to when the server has something to do, so that nothing depends on how fast
+    /// the machine is.
+    bool progress(vfio_user::Clock::time_point until) {
+        settle();
+        while (!client_end->readable()) {
+            const auto due = connection ? connection->deadline() : std::nullopt;
+            if (!due || *due > until) {
+                now = until;
+                return false;
+            }
+            now = *due;
+            settle();
         }
         return true;
     }
@@ -81,7 +96,9 @@ class Harness {
 
     std::unique_ptr<device::Device> device;
     device::MessageLog log;
+    vfio_user::Clock::time_point now{}; ///< what all of it takes for the time
     vfio_user::MemoryTransport *server_end = nullptr;
+    vfio_user::MemoryTransport *client_end = nullptr; ///< as long as there is a client
     std::unique_ptr<vfio_user::Connection> connection;
     std::unique_ptr<vfio_user::Client> client;
 };

@@ -52,6 +52,8 @@ class MemoryTransport : public Transport {
     Result<std::size_t> send(ByteView from, std::span<const int> fds) override;
     /// From now on one receive() yields at most `bytes`, as a slow or hostile peer would cause.
     void set_chunk(std::size_t bytes) { chunk_ = bytes; }
+    /// True if receive() would return anything but 0.
+    bool readable() const { return !in_->bytes.empty() || in_->closed; }
 
   private:
     struct Channel {
