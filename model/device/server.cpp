@@ -34,6 +34,11 @@ bool send_all(int fd, std::string_view text) {
     return true;
 }
 
+bool hung_up(int fd) {
+    pollfd entry = {fd, 0, 0};
+    return poll(&entry, 1, 0) > 0;
+}
+
 } // namespace
 
 Result<std::unique_ptr<Server>> Server::create(const ServerOptions &options, Device &device,
@@ -75,7 +80,7 @@ Result<void> Server::start() {
         loop_.watch(control_listener_.get(), POLLIN, [this](short, auto) { accept_control(); });
     }
     loop_.watch(signals_.get(), POLLIN, [this](short, auto) { loop_.stop(); });
-    loop_.watch(listener_.get(), POLLIN, [this](short, auto now) { accept_client(now); });
+    loop_.watch(listener_.get(), POLLIN, [this](short, auto) { accept_client(); });
     loop_.set_idle([this](Loop::Clock::time_point now) -> std::optional<Loop::Clock::time_point> {
         if (!client_) {
             return std::nullopt;
@@ -112,10 +117,10 @@ void Server::log_message(const vfio_user::LogEntry &entry) {
     }
 }
 
-void Server::accept_client(Loop::Clock::time_point now) {
-    // A client that has just gone is seen gone before the next one is turned away.
-    if (client_) {
-        serve_client(POLLIN, now);
+void Server::accept_client() {
+    // Of a client that has gone there may be messages; the next one's turn is when they are done.
+    if (client_ && hung_up(client_->poll_fd())) {
+        return;
     }
     UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!fd || client_) {
@@ -128,13 +133,23 @@ void Server::accept_client(Loop::Clock::time_point now) {
 }
 
 void Server::watch_client() {
-    const auto events = static_cast<short>(POLLIN | (client_->wants_write() ? POLLOUT : 0));
+    const auto events = static_cast<short>((client_->wants_read() ? POLLIN : 0) |
+                                           (client_->wants_write() ? POLLOUT : 0));
     loop_.watch(client_->poll_fd(), events,
                 [this](short revents, auto now) { serve_client(revents, now); });
 }
 
 void Server::serve_client(short revents, Loop::Clock::time_point now) {
-    const auto done = (revents & ~POLLOUT) != 0 ? client_->pump(now) : client_->flush(now);
+    Result<void> done;
+    if ((revents & ~POLLOUT) == 0) {
+        done = client_->flush(now);
+    } else if (client_->wants_read()) {
+        if (const auto pumped = client_->pump(now); !pumped) {
+            done = tl::unexpected(pumped.error());
+        }
+    } else {
+        done = fail(ECONNRESET, "the peer closed the connection, and left its replies");
+    }
     if (!done) {
         if (trace_.is_open()) {
             trace_ << fmt::format("{{\"closed\":\"{}\"}}\n", done.error().text) << std::flush;

@@ -38,7 +38,7 @@ class Server {
         : options_(std::move(options)), device_(device), filter_(filter) {}
 
     Result<void> start();
-    void accept_client(Loop::Clock::time_point now);
+    void accept_client();
     void accept_control();
     void serve_client(short revents, Loop::Clock::time_point now);
     void serve_control(int fd);

@@ -44,8 +44,9 @@ void talk(vfio_user::Connection &connection, Subject &subject, MemoryTransport &
     // Time stands still: what is delayed stays so, and nothing waits.
     const Clock::time_point now{};
     for (bool busy = true; busy;) {
-        const bool alive = connection.pump(now) && connection.flush(now);
-        busy = subject.device().work();
+        const auto pumped = connection.pump(now);
+        const bool alive = pumped && connection.flush(now);
+        busy = subject.device().work() || pumped.value_or(false);
         subject.check();
         for (;;) {
             const auto message = replies.next(client);

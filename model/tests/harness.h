@@ -29,6 +29,17 @@ inline device::Config valid(device::Config config = {}) {
     return checked.value_or(config);
 }
 
+/// A whole message.
+inline Bytes framed(std::uint16_t id, vfio_user::Command command, std::uint32_t flags,
+                    ByteView body) {
+    using vfio_user::Header;
+    Bytes bytes;
+    append(bytes, Header{id, static_cast<std::uint16_t>(command),
+                         static_cast<std::uint32_t>(sizeof(Header) + body.size()), flags, 0});
+    bytes.insert(bytes.end(), body.begin(), body.end());
+    return bytes;
+}
+
 class Harness {
   public:
     explicit Harness(const device::Config &config = valid(), bool negotiate = true,
@@ -51,13 +62,17 @@ class Harness {
 
     /// Lets the server do all that it has to do now.
     void settle() {
-        if (connection && !connection->pump(now)) {
-            connection.reset(); // hangs up: the client sees ECONNRESET after what was sent
-        }
-        while (device->work()) {
-        }
-        if (connection) {
-            (void)connection->flush(now);
+        for (bool more = true; more;) {
+            const auto pumped = connection ? connection->pump(now) : Result<bool>(false);
+            if (!pumped) {
+                connection.reset(); // hangs up: the client sees ECONNRESET after what was sent
+            }
+            more = pumped.value_or(false);
+            while (device->work()) {
+            }
+            if (connection) {
+                (void)connection->flush(now);
+            }
         }
     }
 

@@ -11,14 +11,6 @@ namespace {
 
 using namespace vfio_user;
 
-Bytes framed(std::uint16_t id, Command command, std::uint32_t flags, ByteView body) {
-    Bytes bytes;
-    append(bytes, Header{id, static_cast<std::uint16_t>(command),
-                         static_cast<std::uint32_t>(sizeof(Header) + body.size()), flags, 0});
-    bytes.insert(bytes.end(), body.begin(), body.end());
-    return bytes;
-}
-
 class Wire : public ::testing::Test {
   protected:
     Harness harness;
@@ -165,6 +157,45 @@ TEST_F(Wire, NoReplyMeansNoReplyEvenToAnError) {
     ASSERT_TRUE(harness.client->send_raw(message(Command::RegionWrite, body, FlagNoReply)));
     expect_alive(); // the next reply is that of the next command
     EXPECT_NE(harness.control("log").find("\"error\":22"), std::string::npos);
+}
+
+TEST_F(Wire, RepliesThatNobodyReadsStopTheTaking) {
+    constexpr unsigned Reads = 100;
+    harness.server_end->set_room(64 * KiB);
+    Bytes body;
+    append(body, RegionAccess{0, 9, MaxTransfer});
+    for (unsigned i = 0; i < Reads; ++i) {
+        ASSERT_TRUE(harness.client->send_raw(message(Command::RegionRead, body)).has_value());
+    }
+    for (unsigned i = 0; i < Reads; ++i) {
+        ASSERT_TRUE(harness.connection->pump(harness.now).has_value());
+    }
+    EXPECT_FALSE(harness.connection->wants_read());
+    EXPECT_TRUE(harness.connection->wants_write());
+    EXPECT_LE(harness.connection->queued(), Connection::MaxQueued + MaxMessage);
+    // When it does read, every one is there.
+    for (unsigned i = 0; i < Reads; ++i) {
+        const auto reply = value_of(harness.client->receive());
+        ASSERT_EQ(reply.body.size(), sizeof(RegionAccess) + MaxTransfer) << i;
+    }
+    EXPECT_EQ(harness.connection->queued(), 0U);
+    EXPECT_TRUE(harness.connection->wants_read());
+    expect_alive();
+}
+
+TEST_F(Wire, AStreamOfMessagesIsTakenInTurns) {
+    constexpr std::uint32_t Writes = 3 * Connection::MaxMessagesPerPump;
+    for (std::uint32_t i = 0; i < Writes; ++i) {
+        Bytes body;
+        append(body, RegionAccess{4 * i, 9, 4});
+        append(body, i + 1);
+        ASSERT_TRUE(harness.client->send_raw(message(Command::RegionWrite, body, FlagNoReply)));
+    }
+    harness.control("log");
+    EXPECT_TRUE(value_of(harness.connection->pump(harness.now))) << "there is more";
+    const auto log = harness.control("log");
+    EXPECT_EQ(std::count(log.begin(), log.end(), '{'), Connection::MaxMessagesPerPump);
+    EXPECT_EQ(harness.read32(9, 4 * (Writes - 1)), Writes);
 }
 
 TEST_F(Wire, SlowSenderIsAssembledByteByByte) {

@@ -144,8 +144,15 @@ Connection::~Connection() {
     }
 }
 
-Result<void> Connection::pump(Clock::time_point now) {
-    while (!closing_) {
+Result<bool> Connection::pump(Clock::time_point now) {
+    for (unsigned taken = 0; taken < MaxMessagesPerPump; ++taken) {
+        // Before the next message is taken, so that its reply is not queued behind many.
+        if (const auto sent = flush(now); !sent) {
+            return tl::unexpected(sent.error());
+        }
+        if (!wants_read()) {
+            return false;
+        }
         auto message = reader_.next(*transport_);
         if (!message) {
             if (message.error().code == EMSGSIZE) {
@@ -157,14 +164,17 @@ Result<void> Connection::pump(Clock::time_point now) {
             return tl::unexpected(message.error());
         }
         if (!message->has_value()) {
-            break;
+            return false;
         }
         if (!handle(std::move(**message))) {
             (void)flush(now);
             return fail(ECONNABORTED, "the server ends the connection");
         }
     }
-    return flush(now);
+    if (const auto sent = flush(now); !sent) {
+        return tl::unexpected(sent.error());
+    }
+    return wants_read();
 }
 
 std::optional<Clock::time_point> Connection::deadline() const {
@@ -195,6 +205,7 @@ Result<void> Connection::flush(Clock::time_point now) {
             return {};
         }
         head.sent += *put;
+        queued_ -= *put;
         if (head.sent == head.bytes.size()) {
             outgoing_.pop_front();
         }
@@ -648,9 +659,14 @@ void Connection::queue(const Header &header, Reply reply) {
         first.fds = std::move(whole.fds);
         whole.fds.clear();
         whole.bytes.erase(whole.bytes.begin(), cut);
-        outgoing_.push_back(std::move(first));
+        queue(std::move(first));
     }
-    outgoing_.push_back(std::move(whole));
+    queue(std::move(whole));
+}
+
+void Connection::queue(Outgoing outgoing) {
+    queued_ += outgoing.bytes.size();
+    outgoing_.push_back(std::move(outgoing));
 }
 
 std::uint16_t Connection::new_request(Command command, const Bytes &body, Pending pending) {
@@ -663,7 +679,7 @@ std::uint16_t Connection::new_request(Command command, const Bytes &body, Pendin
            Header{id, static_cast<std::uint16_t>(command),
                   static_cast<std::uint32_t>(sizeof(Header) + body.size()), TypeCommand, 0});
     out.bytes.insert(out.bytes.end(), body.begin(), body.end());
-    outgoing_.push_back(std::move(out));
+    queue(std::move(out));
     pending_.emplace(id, std::move(pending));
     return id;
 }

@@ -65,12 +65,22 @@ class Connection : public ClientMemory {
                std::function<void(const LogEntry &)> log);
     ~Connection() override;
 
-    /// Takes everything the transport has, answers it. Error: the connection is over; text why.
-    Result<void> pump(Clock::time_point now);
+    /// What one pump() takes at most: others wait for their turn meanwhile.
+    static constexpr unsigned MaxMessagesPerPump = 32;
+    /// With more than this waiting to be sent, nothing is taken: a client has to read its replies.
+    static constexpr std::size_t MaxQueued = 2 * std::size_t{MaxMessage};
+
+    /// Takes messages that the transport has, one after the other, and answers each. True: there
+    /// may be more to take at once. Error: the connection is over; text why.
+    Result<bool> pump(Clock::time_point now);
     /// Sends what is due. Error: the connection is over.
     Result<void> flush(Clock::time_point now);
 
     int poll_fd() const { return transport_->poll_fd(); }
+    /// True if pump() would take a message.
+    bool wants_read() const { return queued_ <= MaxQueued; }
+    /// Bytes that wait to be sent.
+    std::size_t queued() const { return queued_; }
     /// True if bytes wait for room in the transport.
     bool wants_write() const { return blocked_; }
     /// When a delayed reply falls due.
@@ -111,6 +121,7 @@ class Connection : public ClientMemory {
     Reply region_write_multi(const Message &message, LogEntry &entry);
     Reply device_reset(const Message &message, LogEntry &entry);
     void queue(const Header &header, Reply reply);
+    void queue(Outgoing outgoing);
     std::uint16_t new_request(Command command, const Bytes &body, Pending pending);
 
     std::unique_ptr<Transport> transport_;
@@ -119,12 +130,12 @@ class Connection : public ClientMemory {
     std::function<void(const LogEntry &)> log_;
     FrameReader reader_;
     std::deque<Outgoing> outgoing_;
+    std::size_t queued_ = 0; ///< bytes in it that have not been sent
     std::map<std::uint16_t, Pending> pending_;
     std::uint16_t next_id_ = 1;
     std::uint32_t peer_max_transfer_ = MaxTransfer;
     bool negotiated_ = false;
     bool blocked_ = false;
-    bool closing_ = false;
 };
 
 } // namespace model::vfio_user

@@ -149,11 +149,16 @@ Result<std::size_t> MemoryTransport::send(ByteView from, std::span<const int> fd
     if (out_->closed) {
         return fail(EPIPE, "the peer closed the connection");
     }
-    out_->bytes.insert(out_->bytes.end(), from.begin(), from.end());
+    const std::size_t left = out_->room - std::min(out_->room, out_->bytes.size());
+    const ByteView some = from.first(std::min(from.size(), left));
+    if (some.empty()) {
+        return std::size_t{0};
+    }
+    out_->bytes.insert(out_->bytes.end(), some.begin(), some.end());
     for (const int fd : fds) {
         out_->fds.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, 0));
     }
-    return from.size();
+    return some.size();
 }
 
 Result<UniqueFd> connect_unix(const std::string &path) {

@@ -52,6 +52,8 @@ class MemoryTransport : public Transport {
     Result<std::size_t> send(ByteView from, std::span<const int> fds) override;
     /// From now on one receive() yields at most `bytes`, as a slow or hostile peer would cause.
     void set_chunk(std::size_t bytes) { chunk_ = bytes; }
+    /// From now on at most `bytes` wait for the other end to take them, as in a socket's buffer.
+    void set_room(std::size_t bytes) { out_->room = bytes; }
     /// True if receive() would return anything but 0.
     bool readable() const { return !in_->bytes.empty() || in_->closed; }
 
@@ -59,6 +61,7 @@ class MemoryTransport : public Transport {
     struct Channel {
         std::deque<std::byte> bytes;
         std::vector<UniqueFd> fds;
+        std::size_t room = SIZE_MAX; ///< for bytes
         bool closed = false;
     };
 

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A server as the process that it is: several clients at once, and clients that do not play along.
+#include "device/config.h"
+#include "device/device.h"
+#include "device/server.h"
+#include "tests/harness.h"
+#include "vfio_user/transport.h"
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <fcntl.h>
+#include <filesystem>
+#include <fmt/format.h>
+#include <fstream>
+#include <poll.h>
+#include <string>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+namespace model::test {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+using vfio_user::Client;
+using vfio_user::Command;
+using vfio_user::connect_unix;
+using vfio_user::RegionAccess;
+
+constexpr std::uint32_t Config = 7;
+constexpr std::uint32_t Memory = 9;
+
+class Server : public ::testing::Test {
+  protected:
+    void TearDown() override {
+        if (pid_ > 0) {
+            kill(pid_, SIGTERM);
+            int status = 0;
+            waitpid(pid_, &status, 0);
+            EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "status " << status;
+        }
+        fs::remove_all(dir_);
+    }
+
+    void start() {
+        std::string name = (fs::temp_directory_path() / "server.XXXXXX").string();
+        ASSERT_NE(mkdtemp(name.data()), nullptr);
+        dir_ = name;
+        std::array<int, 2> listening = {};
+        ASSERT_EQ(pipe2(listening.data(), O_CLOEXEC), 0);
+        const UniqueFd hear_it(listening[0]);
+        UniqueFd say_it(listening[1]);
+        pid_ = fork();
+        ASSERT_GE(pid_, 0);
+        if (pid_ == 0) {
+            auto device = device::Device::create(valid());
+            auto server = device::Server::create({socket(), control(), ""}, **device, nullptr);
+            say_it.reset();
+            _exit(server && (*server)->run() ? 0 : 1);
+        }
+        say_it.reset();
+        char end = 0;
+        EXPECT_EQ(::read(hear_it.get(), &end, 1), 0) << "it has closed its end when it listens";
+    }
+
+    std::string socket() const { return (dir_ / "s").string(); }
+    std::string control() const { return (dir_ / "c").string(); }
+
+    /// A number of the process's, in kB: "VmHWM", the most memory that it ever had.
+    std::uint64_t status(const std::string &key) const {
+        std::ifstream file(fmt::format("/proc/{}/status", pid_));
+        for (std::string line; std::getline(file, line);) {
+            if (line.starts_with(key + ":")) {
+                return std::strtoull(line.c_str() + key.size() + 1, nullptr, 10);
+            }
+        }
+        ADD_FAILURE() << "no " << key;
+        return 0;
+    }
+
+    static void say(const UniqueFd &fd, std::string_view text) {
+        EXPECT_EQ(send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL),
+                  static_cast<ssize_t>(text.size()));
+    }
+    /// A line, or what came of it in two seconds.
+    static std::string hear(const UniqueFd &fd) {
+        std::string line;
+        pollfd entry = {fd.get(), POLLIN, 0};
+        while (!line.ends_with('\n') && poll(&entry, 1, 2000) > 0) {
+            std::array<char, 65536> some = {};
+            const ssize_t got = recv(fd.get(), some.data(), some.size(), 0);
+            if (got <= 0) {
+                break;
+            }
+            line.append(some.data(), static_cast<std::size_t>(got));
+        }
+        return line;
+    }
+    std::unique_ptr<Client> client() const {
+        auto made = value_of(Client::connect(socket()));
+        made->set_timeout(2s);
+        return made;
+    }
+    static std::uint32_t identity(Client &client) {
+        std::uint32_t value = 0;
+        EXPECT_EQ(value_of(client.read(Config, 0, std::as_writable_bytes(std::span(&value, 1)))),
+                  sizeof(value));
+        return value;
+    }
+
+    fs::path dir_;
+    pid_t pid_ = -1;
+};
+
+TEST_F(Server, RepliesThatNobodyReadsAreNotHeaped) {
+    constexpr unsigned Reads = 300;
+    start();
+    auto greedy = client();
+    Bytes read;
+    append(read, RegionAccess{0, Memory, vfio_user::MaxTransfer});
+    Bytes burst;
+    for (unsigned i = 0; i < Reads; ++i) {
+        const Bytes one = framed(9, Command::RegionRead, 0, read);
+        burst.insert(burst.end(), one.begin(), one.end());
+    }
+    ASSERT_TRUE(greedy->send_raw(burst).has_value());
+    // Somebody else's question is answered meanwhile.
+    const auto other = value_of(connect_unix(control()));
+    say(other, "state\n");
+    EXPECT_EQ(hear(other).substr(0, 1), "{");
+    for (unsigned i = 0; i < Reads; ++i) {
+        ASSERT_EQ(value_of(greedy->receive()).body.size(),
+                  sizeof(RegionAccess) + vfio_user::MaxTransfer)
+            << i;
+    }
+    EXPECT_LT(status("VmHWM"), 100000U);
+    EXPECT_EQ(identity(*greedy), 0xc2a11234U);
+}
+
+TEST_F(Server, TheNextClientsTurnIsWhenTheLastOnesMessagesAreDone) {
+    start();
+    for (std::uint32_t round = 0; round < 10; ++round) {
+        Bytes burst;
+        for (std::uint32_t i = 0; i < 200; ++i) {
+            Bytes write;
+            append(write, RegionAccess{4 * i, Memory, 4});
+            append(write, round + i);
+            const Bytes one = framed(9, Command::RegionWrite, vfio_user::FlagNoReply, write);
+            burst.insert(burst.end(), one.begin(), one.end());
+        }
+        auto leaving = client();
+        std::uint32_t value = 0;
+        ASSERT_EQ(
+            value_of(leaving->read(Memory, 4 * 199, std::as_writable_bytes(std::span(&value, 1)))),
+            sizeof(value));
+        EXPECT_EQ(value, round == 0 ? 0 : round - 1 + 199);
+        ASSERT_TRUE(leaving->send_raw(burst).has_value());
+    }
+}
+
+} // namespace
+} // namespace model::test
