@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "device/server.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <fmt/format.h>
@@ -16,22 +18,14 @@ namespace model::device {
 namespace {
 
 constexpr std::size_t MaxControlLine = 4 * MiB; // a poke of 1 MiB and then some
-constexpr int ControlTimeoutMs = 5000;
+/// What each may have waiting to be sent, the whole log at most, is bounded by their number.
+constexpr std::size_t MaxControls = 64;
+constexpr std::chrono::milliseconds AcceptPause{100};
 
-/// Sends all of `text`; a control client that does not read for 5 s is not waited for any longer.
-bool send_all(int fd, std::string_view text) {
-    while (!text.empty()) {
-        const ssize_t put = send(fd, text.data(), text.size(), MSG_NOSIGNAL);
-        if (put > 0) {
-            text.remove_prefix(static_cast<std::size_t>(put));
-            continue;
-        }
-        pollfd wait = {fd, POLLOUT, 0};
-        if (errno != EAGAIN || poll(&wait, 1, ControlTimeoutMs) <= 0) {
-            return false;
-        }
-    }
-    return true;
+/// Is this errno of accept(2) one that lasts, while the listener goes on saying that somebody
+/// waits?
+bool out_of_resources(int code) {
+    return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
 }
 
 bool hung_up(int fd) {
@@ -77,23 +71,32 @@ Result<void> Server::start() {
             return fail(control.error().code, "--control: " + control.error().text);
         }
         control_listener_ = std::move(*control);
-        loop_.watch(control_listener_.get(), POLLIN, [this](short, auto) { accept_control(); });
     }
     loop_.watch(signals_.get(), POLLIN, [this](short, auto) { loop_.stop(); });
-    loop_.watch(listener_.get(), POLLIN, [this](short, auto) { accept_client(); });
-    loop_.set_idle([this](Loop::Clock::time_point now) -> std::optional<Loop::Clock::time_point> {
-        if (!client_) {
-            return std::nullopt;
-        }
-        const bool more = device_.work();
-        if (!client_->flush(now)) {
-            drop_client();
-            return std::nullopt;
-        }
-        watch_client();
-        return more ? Loop::Clock::time_point::min() : client_->deadline();
-    });
+    watch_listeners();
+    loop_.set_idle([this](Loop::Clock::time_point now) { return idle(now); });
     return {};
+}
+
+std::optional<Loop::Clock::time_point> Server::idle(Loop::Clock::time_point now) {
+    if (accept_again_ && *accept_again_ <= now) {
+        accept_again_.reset();
+        watch_listeners();
+    }
+    if (!client_) {
+        return accept_again_;
+    }
+    const bool more = device_.work();
+    if (!client_->flush(now)) {
+        drop_client();
+        return accept_again_;
+    }
+    watch_client();
+    if (more) {
+        return Loop::Clock::time_point::min();
+    }
+    const auto due = client_->deadline();
+    return due && accept_again_ ? std::min(due, accept_again_) : due ? due : accept_again_;
 }
 
 Server::~Server() {
@@ -117,12 +120,32 @@ void Server::log_message(const vfio_user::LogEntry &entry) {
     }
 }
 
-void Server::accept_client() {
+void Server::watch_listeners() {
+    loop_.watch(listener_.get(), POLLIN, [this](short, auto now) { accept_client(now); });
+    // Who comes when there are too many waits in the listener's queue.
+    if (control_listener_ && controls_.size() < MaxControls) {
+        loop_.watch(control_listener_.get(), POLLIN,
+                    [this](short, auto now) { accept_control(now); });
+    }
+}
+
+UniqueFd Server::accept_from(const UniqueFd &listener, Loop::Clock::time_point now) {
+    UniqueFd fd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!fd && out_of_resources(errno)) {
+        // The listener would wake the loop at once, again and again: it is left alone for a while.
+        loop_.forget(listener_.get());
+        loop_.forget(control_listener_.get());
+        accept_again_ = now + AcceptPause;
+    }
+    return fd;
+}
+
+void Server::accept_client(Loop::Clock::time_point now) {
     // Of a client that has gone there may be messages; the next one's turn is when they are done.
     if (client_ && hung_up(client_->poll_fd())) {
         return;
     }
-    UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    UniqueFd fd = accept_from(listener_, now);
     if (!fd || client_) {
         return; // one client at a time: the second is closed at once
     }
@@ -165,41 +188,83 @@ void Server::drop_client() {
     }
 }
 
-void Server::accept_control() {
-    UniqueFd fd(accept4(control_listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+void Server::accept_control(Loop::Clock::time_point now) {
+    UniqueFd fd = accept_from(control_listener_, now);
     if (!fd) {
         return;
     }
     const int number = fd.get();
-    controls_[number] = {std::move(fd), {}};
-    loop_.watch(number, POLLIN, [this, number](short, auto) { serve_control(number); });
+    auto &client = controls_[number];
+    client.fd = std::move(fd);
+    watch_control(client);
+    if (controls_.size() == MaxControls) {
+        loop_.forget(control_listener_.get());
+    }
 }
 
-void Server::serve_control(int fd) {
+void Server::watch_control(const ControlClient &client) {
+    // With something to send, or a line that waits for its turn, for room and not for more lines.
+    const bool busy = !client.output.empty() || client.input.find('\n') != std::string::npos;
+    const int number = client.fd.get();
+    loop_.watch(number, busy ? POLLOUT : POLLIN,
+                [this, number](short revents, auto) { serve_control(number, revents); });
+}
+
+void Server::serve_control(int fd, short revents) {
     auto &client = controls_.at(fd);
-    std::array<char, 65536> buffer = {};
-    const ssize_t got = recv(fd, buffer.data(), buffer.size(), 0);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+    const bool in = (revents & POLLOUT) == 0 && client.output.empty();
+    if ((!in || receive_control(client)) && send_control(client) && answer_control(client)) {
+        watch_control(client);
         return;
     }
-    bool keep = got > 0;
+    loop_.forget(fd);
+    controls_.erase(fd);
+    if (!accept_again_) {
+        watch_listeners();
+    }
+}
+
+bool Server::receive_control(ControlClient &client) {
+    std::array<char, 65536> buffer = {};
+    const ssize_t got = recv(client.fd.get(), buffer.data(), buffer.size(), 0);
     if (got > 0) {
         client.input.append(buffer.data(), static_cast<std::size_t>(got));
+        return true;
     }
-    for (auto end = client.input.find('\n'); keep && end != std::string::npos;
-         end = client.input.find('\n')) {
-        const std::string line = client.input.substr(0, end);
+    return got < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+bool Server::answer_control(ControlClient &client) {
+    if (!client.output.empty()) {
+        return true; // it has not taken the last one
+    }
+    const auto end = client.input.find('\n');
+    if (end != std::string::npos) {
+        client.output = run_command(device_, log_, client.input.substr(0, end)) + "\n";
         client.input.erase(0, end + 1);
-        keep = send_all(fd, run_command(device_, log_, line) + "\n");
+        return send_control(client);
     }
-    if (keep && client.input.size() > MaxControlLine) {
-        send_all(fd, "error: line too long\n");
-        keep = false;
+    if (client.input.size() > MaxControlLine) {
+        client.output = "error: line too long\n";
+        (void)send_control(client);
+        return false;
     }
-    if (!keep) {
-        loop_.forget(fd);
-        controls_.erase(fd);
+    return true;
+}
+
+bool Server::send_control(ControlClient &client) {
+    const auto rest = std::string_view(client.output).substr(client.sent);
+    const ssize_t put =
+        rest.empty() ? 0 : send(client.fd.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
+    if (put < 0) {
+        return errno == EAGAIN || errno == EINTR;
     }
+    client.sent += static_cast<std::size_t>(put);
+    if (client.sent == client.output.size()) {
+        client.output.clear();
+        client.sent = 0;
+    }
+    return true;
 }
 
 } // namespace model::device

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The edge: sockets of a running model. One vfio-user client at a time, any number of control
-// connections, one poll loop.
+// The edge: sockets of a running model. One vfio-user client at a time, some control connections,
+// one poll loop in which nobody is waited for.
 #pragma once
 
 #include "base/loop.h"
@@ -11,6 +11,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace model::device {
@@ -37,19 +38,33 @@ class Server {
     Server(ServerOptions options, Device &device, vfio_user::ReplyFilter *filter)
         : options_(std::move(options)), device_(device), filter_(filter) {}
 
-    Result<void> start();
-    void accept_client();
-    void accept_control();
-    void serve_client(short revents, Loop::Clock::time_point now);
-    void serve_control(int fd);
-    void drop_client();
-    void watch_client();
-    void log_message(const vfio_user::LogEntry &entry);
-
+    /// One that is read from only when its last answer has been taken, so that there is one at
+    /// most.
     struct ControlClient {
         UniqueFd fd;
         std::string input;
+        std::string output;
+        std::size_t sent = 0; ///< bytes of the output
     };
+
+    Result<void> start();
+    /// What is to be done before each wait; when to wake up.
+    std::optional<Loop::Clock::time_point> idle(Loop::Clock::time_point now);
+    void watch_listeners();
+    /// A new connection on `listener`; empty: there is none now.
+    UniqueFd accept_from(const UniqueFd &listener, Loop::Clock::time_point now);
+    void accept_client(Loop::Clock::time_point now);
+    void accept_control(Loop::Clock::time_point now);
+    void serve_client(short revents, Loop::Clock::time_point now);
+    void serve_control(int fd, short revents);
+    /// Takes what it has sent, answers one line. False: the connection is over.
+    bool receive_control(ControlClient &client);
+    bool answer_control(ControlClient &client);
+    static bool send_control(ControlClient &client);
+    void watch_control(const ControlClient &client);
+    void drop_client();
+    void watch_client();
+    void log_message(const vfio_user::LogEntry &entry);
 
     ServerOptions options_;
     Device &device_;
@@ -60,6 +75,7 @@ class Server {
     UniqueFd signals_;
     UniqueFd listener_;
     UniqueFd control_listener_;
+    std::optional<Loop::Clock::time_point> accept_again_; ///< set while nobody is accepted
     std::unique_ptr<vfio_user::Connection> client_;
     std::map<int, ControlClient> controls_;
 };

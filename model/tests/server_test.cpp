@@ -16,7 +16,9 @@
 #include <fstream>
 #include <poll.h>
 #include <string>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -46,7 +48,8 @@ class Server : public ::testing::Test {
         fs::remove_all(dir_);
     }
 
-    void start() {
+    /// files: the descriptors that the process may have, 0: as many as this one.
+    void start(rlim_t files = 0) {
         std::string name = (fs::temp_directory_path() / "server.XXXXXX").string();
         ASSERT_NE(mkdtemp(name.data()), nullptr);
         dir_ = name;
@@ -57,6 +60,10 @@ class Server : public ::testing::Test {
         pid_ = fork();
         ASSERT_GE(pid_, 0);
         if (pid_ == 0) {
+            if (files != 0) {
+                const rlimit limit = {files, files};
+                setrlimit(RLIMIT_NOFILE, &limit);
+            }
             auto device = device::Device::create(valid());
             auto server = device::Server::create({socket(), control(), ""}, **device, nullptr);
             say_it.reset();
@@ -81,7 +88,29 @@ class Server : public ::testing::Test {
         ADD_FAILURE() << "no " << key;
         return 0;
     }
+    /// What the process has used of a CPU.
+    std::chrono::milliseconds cpu_time() const {
+        std::ifstream file(fmt::format("/proc/{}/stat", pid_));
+        std::string word;
+        std::uint64_t ticks = 0;
+        for (int i = 1; file >> word && i <= 15; ++i) {
+            ticks += i >= 14 ? std::strtoull(word.c_str(), nullptr, 10) : 0; // utime, stime
+        }
+        return std::chrono::milliseconds(1000 * ticks /
+                                         static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK)));
+    }
 
+    /// A connection that is there at once; empty: the listener's queue is full.
+    static UniqueFd try_connect(const std::string &path) {
+        UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        sockaddr_un address = {};
+        address.sun_family = AF_UNIX;
+        path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+        if (connect(fd.get(), reinterpret_cast<const sockaddr *>(&address), sizeof(address)) != 0) {
+            return {};
+        }
+        return fd;
+    }
     static void say(const UniqueFd &fd, std::string_view text) {
         EXPECT_EQ(send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL),
                   static_cast<ssize_t>(text.size()));
@@ -139,6 +168,65 @@ TEST_F(Server, RepliesThatNobodyReadsAreNotHeaped) {
     }
     EXPECT_LT(status("VmHWM"), 100000U);
     EXPECT_EQ(identity(*greedy), 0xc2a11234U);
+}
+
+TEST_F(Server, AControlClientThatDoesNotReadIsNotWaitedFor) {
+    start();
+    const auto deaf = value_of(connect_unix(control()));
+    say(deaf, "peek 0 1M\npeek 0 1M\npeek 0 4\n");
+    const auto other = value_of(connect_unix(control()));
+    say(other, "peek 0 4\n");
+    EXPECT_EQ(hear(other), "00000000\n");
+    EXPECT_EQ(identity(*client()), 0xc2a11234U);
+    // When it reads after all, nothing is lost.
+    std::string all;
+    while (std::count(all.begin(), all.end(), '\n') < 3) {
+        const auto some = hear(deaf);
+        ASSERT_FALSE(some.empty());
+        all += some;
+    }
+    EXPECT_EQ(all.size(), 2 * (2 * MiB + 1) + 9);
+    EXPECT_TRUE(all.ends_with("\n00000000\n"));
+}
+
+TEST_F(Server, AControlClientThatHasSaidAllIsAnswered) {
+    start();
+    const auto brief = value_of(connect_unix(control()));
+    say(brief, "peek 0 1M\npeek 0 4\n");
+    ASSERT_EQ(shutdown(brief.get(), SHUT_WR), 0);
+    std::string all;
+    for (auto some = hear(brief); !some.empty(); some = hear(brief)) {
+        all += some;
+    }
+    EXPECT_EQ(all.size(), 2 * MiB + 1 + 9);
+}
+
+TEST_F(Server, WithoutDescriptorsLeftItWaitsAndDoesNotSpin) {
+    start(24);
+    std::vector<UniqueFd> many;
+    for (auto fd = try_connect(control()); fd && many.size() < 60; fd = try_connect(control())) {
+        many.push_back(std::move(fd));
+        std::this_thread::sleep_for(2ms);
+    }
+    EXPECT_LT(many.size(), 60U) << "it has descriptors for all of them";
+    const auto before = cpu_time();
+    std::this_thread::sleep_for(500ms);
+    EXPECT_LT(cpu_time() - before, 100ms);
+    many.clear();
+    EXPECT_EQ(identity(*client()), 0xc2a11234U) << "and goes on when there are some";
+}
+
+TEST_F(Server, SomeControlClientsAreServedAndTheOthersWait) {
+    start();
+    std::vector<UniqueFd> many;
+    for (auto fd = try_connect(control()); fd && many.size() < 200; fd = try_connect(control())) {
+        many.push_back(std::move(fd));
+        std::this_thread::sleep_for(1ms);
+    }
+    EXPECT_LT(many.size(), 100U);
+    say(many.back(), "peek 0 4\n");
+    many.erase(many.begin(), many.begin() + 32);
+    EXPECT_EQ(hear(many.back()), "00000000\n");
 }
 
 TEST_F(Server, TheNextClientsTurnIsWhenTheLastOnesMessagesAreDone) {
