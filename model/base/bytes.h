@@ -4,6 +4,7 @@
 #pragma once
 
 #include <bit>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -19,9 +20,16 @@ using Bytes = std::vector<std::byte>;
 using ByteView = std::span<const std::byte>;
 using ByteSpan = std::span<std::byte>;
 
-/// Value of type T at byte offset `at`. The caller has checked that at + sizeof(T) fits.
+/// True if [offset, offset + length) lies in [0, size), without wrapping.
+constexpr bool fits(std::uint64_t offset, std::uint64_t length, std::uint64_t size) {
+    return offset <= size && length <= size - offset;
+}
+
+/// Value of type T at byte offset `at`. The caller has checked that at + sizeof(T) fits; one that
+/// has not ends here and not somewhere in memory.
 template <typename T> T load(ByteView bytes, std::size_t at = 0) {
     static_assert(std::is_trivially_copyable_v<T>);
+    assert(fits(at, sizeof(T), bytes.size()));
     T value;
     std::memcpy(&value, bytes.data() + at, sizeof(T));
     return value;
@@ -30,6 +38,7 @@ template <typename T> T load(ByteView bytes, std::size_t at = 0) {
 /// Stores `value` at byte offset `at`. The caller has checked that at + sizeof(T) fits.
 template <typename T> void store(ByteSpan bytes, std::size_t at, const T &value) {
     static_assert(std::is_trivially_copyable_v<T>);
+    assert(fits(at, sizeof(T), bytes.size()));
     std::memcpy(bytes.data() + at, &value, sizeof(T));
 }
 
@@ -39,11 +48,6 @@ template <typename T> void append(Bytes &bytes, const T &value) {
     const auto old = bytes.size();
     bytes.resize(old + sizeof(T));
     store(ByteSpan(bytes), old, value);
-}
-
-/// True if [offset, offset + length) lies in [0, size), without wrapping.
-constexpr bool fits(std::uint64_t offset, std::uint64_t length, std::uint64_t size) {
-    return offset <= size && length <= size - offset;
 }
 
 /// True if [a, a + a_len) and [b, b + b_len) share a byte. Neither range wraps.

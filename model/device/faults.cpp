@@ -40,14 +40,22 @@ constexpr int DeathStatus = 3;
 
 // --- looking at requests -------------------------------------------------------------------------
 
-std::optional<std::uint32_t> info_index(const FaultView &view, const Reply &reply) {
-    if (view.command != Command::DeviceGetRegionInfo || view.body.size() < sizeof(RegionInfo) ||
-        reply.error != 0) {
+/// A question about a region that is well formed, whatever the device says to it.
+std::optional<RegionInfo> info_request(const FaultView &view) {
+    if (view.command != Command::DeviceGetRegionInfo || view.body.size() < sizeof(RegionInfo)) {
         return std::nullopt;
     }
-    return load<RegionInfo>(view.body).index;
+    const auto request = load<RegionInfo>(view.body);
+    return request.argsz >= sizeof(RegionInfo) ? std::optional(request) : std::nullopt;
 }
 
+/// The index of a question about a region that the device answers.
+std::optional<std::uint32_t> info_index(const FaultView &view, const Reply &reply) {
+    const auto request = info_request(view);
+    return request && reply.error == 0 ? std::optional(request->index) : std::nullopt;
+}
+
+/// Of a question about the device or a region that the device answers.
 std::uint32_t info_argsz(const FaultView &view) {
     return load<std::uint32_t>(view.body);
 }
@@ -234,16 +242,25 @@ void edit_control(FaultView &view, Reply &reply, std::uint32_t clear, std::uint3
              [&](std::uint32_t value) { return (value & ~clear) | set; });
 }
 
-/// Turns a refused read or write into a success that carries zeros.
-void accept_anyway(FaultView &view, Reply &reply, Command command) {
-    const auto found = access(view, command);
-    if (found && found->region == CompRegs && reply.error != 0) {
+/// Turns a refused read of COMP_REGS into a success that carries zeros.
+void accept_anyway(Reply &reply, const RegionAccess &read) {
+    const bool fits_a_message = read.count <= vfio_user::MaxTransfer;
+    if (read.region == CompRegs && reply.error != 0 && fits_a_message) {
         reply.error = 0;
         reply.payload.clear();
-        append(reply.payload, *found);
-        if (command == Command::RegionRead) {
-            reply.payload.resize(sizeof(RegionAccess) + found->count);
-        }
+        append(reply.payload, read);
+        reply.payload.resize(sizeof(RegionAccess) + read.count);
+    }
+}
+
+/// Leaves the first `count` bytes of a successful read of `region`, of as many as there are.
+template <typename Count>
+void cut_read(FaultView &view, Reply &reply, std::uint32_t region, Count count) {
+    if (reads(view, region) && reply.error == 0) {
+        auto header = load<RegionAccess>(reply.payload);
+        header.count = count(std::uint32_t{header.count});
+        store(ByteSpan(reply.payload), 0, header);
+        reply.payload.resize(sizeof(RegionAccess) + header.count);
     }
 }
 
@@ -359,8 +376,8 @@ const std::array kTable = {
           [](FaultView &view, Reply &reply) {
               with_device_info(view, reply,
                                [](vfio_user::DeviceInfo &info) { ++info.num_regions; });
-              if (view.command == Command::DeviceGetRegionInfo &&
-                  load<RegionInfo>(view.body).index == contract::RegionCount) {
+              const auto request = info_request(view);
+              if (request && request->index == contract::RegionCount) {
                   RegionInfo info = {};
                   info.index = contract::RegionCount;
                   info.size = view.config.hdm_size;
@@ -369,7 +386,7 @@ const std::array kTable = {
                       {contract::type_cap(uapi::SubtypeMemory)}, sizeof(RegionInfo));
                   info.argsz = static_cast<std::uint32_t>(sizeof(RegionInfo) + chain.size());
                   reply = Reply{};
-                  const bool room = info_argsz(view) >= info.argsz;
+                  const bool room = request->argsz >= info.argsz;
                   if (room) {
                       info.flags |= VFIO_REGION_INFO_FLAG_CAPS;
                       info.cap_offset = sizeof(RegionInfo);
@@ -557,12 +574,7 @@ const std::array kTable = {
           }},
     Fault{"comp-regs-read-short", "answers reads of COMP_REGS with half of the bytes",
           [](FaultView &view, Reply &reply) {
-              if (reads(view, CompRegs) && reply.error == 0) {
-                  auto header = load<RegionAccess>(reply.payload);
-                  header.count /= 2;
-                  store(ByteSpan(reply.payload), 0, header);
-                  reply.payload.resize(sizeof(RegionAccess) + header.count);
-              }
+              cut_read(view, reply, CompRegs, [](std::uint32_t count) { return count / 2; });
           }},
     Fault{"comp-regs-read-empty", "answers reads of COMP_REGS with a count but no data",
           [](FaultView &view, Reply &reply) {
@@ -586,14 +598,14 @@ const std::array kTable = {
           [](FaultView &view, Reply &reply) {
               const auto found = access(view, Command::RegionRead);
               if (found && ((found->offset | found->count) & 3) != 0) {
-                  accept_anyway(view, reply, Command::RegionRead);
+                  accept_anyway(reply, *found);
               }
           }},
     Fault{"comp-regs-past-end", "accepts reads behind the end of COMP_REGS",
           [](FaultView &view, Reply &reply) {
               const auto found = access(view, Command::RegionRead);
               if (found && ((found->offset | found->count) & 3) == 0) {
-                  accept_anyway(view, reply, Command::RegionRead);
+                  accept_anyway(reply, *found);
               }
           }},
     Fault{"comp-regs-write-fails", "refuses writes of COMP_REGS",

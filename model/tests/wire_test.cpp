@@ -139,6 +139,36 @@ TEST_F(Wire, BodiesOfTheWrongSizeAreRefused) {
     expect_alive();
 }
 
+/// A device that lies looks at requests, too: at all of them, whatever their size.
+TEST(WireFaults, ShortAndHugeRequestsAreSurvivedByEveryFault) {
+    for (const auto &fault : device::faults()) {
+        if (std::string_view(fault.name).starts_with("die-")) {
+            continue;
+        }
+        for (const auto contract : {device::ContractKind::Live, device::ContractKind::Shadow}) {
+            SCOPED_TRACE(fault.name);
+            device::Config config;
+            config.contract = contract;
+            device::FaultFilter filter(fault, valid(config));
+            Harness harness(valid(config), true, &filter, {fault.config_space, fault.resets_fail});
+            for (const std::uint32_t count : {0U, MaxTransfer + 1, UINT32_MAX}) {
+                Bytes body;
+                append(body, RegionAccess{0, 10, count});
+                const auto reply = harness.client->call(Command::RegionRead, body);
+                EXPECT_LE(reply ? reply->body.size() : 0, sizeof(RegionAccess) + MaxTransfer);
+                const auto next = harness.client->call(Command::DeviceGetInfo, Bytes(16));
+                EXPECT_NE(code_of(next), EMSGSIZE) << "the stream has lost step";
+            }
+            // VERSION last: a second one ends the connection.
+            for (std::uint16_t command = 18; command >= 1; --command) {
+                for (const std::size_t size : {0, 3, 7, 12, 15, 16, 20, 24, 31, 32, 40}) {
+                    (void)harness.client->call(static_cast<Command>(command), Bytes(size));
+                }
+            }
+        }
+    }
+}
+
 TEST_F(Wire, DescriptorsOnTheWrongMessageAreRefusedAndClosed) {
     const UniqueFd fd(eventfd(0, EFD_CLOEXEC));
     const int one = fd.get();
