@@ -19,6 +19,9 @@ using engine::Opcode;
 using engine::Status;
 namespace reg = engine::reg;
 
+// A descriptor is fetched in one message.
+static_assert(sizeof(Descriptor) <= vfio_user::MinTransfer);
+
 namespace {
 
 constexpr std::uint64_t RingAlign = 64;

@@ -97,6 +97,9 @@ TEST_F(Wire, BadVersionsAndBadJsonAreRefused) {
     EXPECT_EQ(code(0, "[]", true), EINVAL);
     EXPECT_EQ(code(0, R"({"capabilities":3})", true), EINVAL);
     EXPECT_EQ(code(0, R"({"capabilities":{"max_data_xfer_size":-1}})", true), EINVAL);
+    EXPECT_EQ(code(0, R"({"capabilities":{"max_data_xfer_size":0}})", true), EINVAL);
+    EXPECT_EQ(code(0, R"({"capabilities":{"max_data_xfer_size":63}})", true), EINVAL);
+    EXPECT_EQ(code(0, R"({"capabilities":{"max_data_xfer_size":64}})", true), 0);
     EXPECT_EQ(code(0, std::string(100, '['), true), EINVAL);
     EXPECT_EQ(code(0, std::string(5000, ' '), true), EINVAL);
     EXPECT_EQ(code(0, "{}", true), 0);

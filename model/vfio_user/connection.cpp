@@ -61,6 +61,60 @@ bool too_deep(std::string_view text) {
     return false;
 }
 
+/// The client's capabilities, from what follows the version numbers: a NUL-terminated JSON text, or
+/// nothing. An object in any case. Error EINVAL.
+Result<nlohmann::json> offered_capabilities(ByteView data) {
+    if (data.empty()) {
+        return nlohmann::json::object();
+    }
+    const std::string_view text(reinterpret_cast<const char *>(data.data()), data.size());
+    const auto nul = text.find('\0');
+    if (nul != text.size() - 1 || text.size() > MaxJsonText || too_deep(text)) {
+        return fail(EINVAL, "version data: no single NUL at the end, or too large");
+    }
+    const auto parsed = nlohmann::json::parse(text.substr(0, nul), nullptr, false);
+    if (!parsed.is_object()) {
+        return fail(EINVAL, "version data is no JSON object");
+    }
+    auto offered =
+        parsed.contains("capabilities") ? parsed["capabilities"] : nlohmann::json::object();
+    if (!offered.is_object()) {
+        return fail(EINVAL, "\"capabilities\" is no JSON object");
+    }
+    return offered;
+}
+
+/// What the client takes and gives in one message. Error EINVAL: not a number, or too little.
+Result<std::uint32_t> offered_transfer(const nlohmann::json &offered) {
+    const auto value = offered.find("max_data_xfer_size");
+    if (value == offered.end()) {
+        return MaxTransfer;
+    }
+    if (!value->is_number_unsigned() || value->get<std::uint64_t>() < MinTransfer) {
+        return fail(EINVAL, fmt::format("max_data_xfer_size {}: expected a number from {} on",
+                                        value->dump(), MinTransfer));
+    }
+    return static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(value->get<std::uint64_t>(), MaxTransfer));
+}
+
+/// Ours, as far as the client proposed them too: QEMU also drops a reply that is longer than the
+/// request.
+nlohmann::json agreed_capabilities(const nlohmann::json &offered) {
+    const nlohmann::json ours = {{"max_msg_fds", MaxMessageFds},
+                                 {"max_data_xfer_size", MaxTransfer},
+                                 {"pgsizes", DmaPageSize},
+                                 {"max_dma_maps", MaxDmaMaps},
+                                 {"write_multiple", true}};
+    nlohmann::json agreed = nlohmann::json::object();
+    for (const auto &[key, value] : ours.items()) {
+        if (offered.contains(key)) {
+            agreed[key] = value;
+        }
+    }
+    return agreed;
+}
+
 bool takes_fds(std::uint16_t command) {
     return command == static_cast<std::uint16_t>(Command::DmaMap) ||
            command == static_cast<std::uint16_t>(Command::DeviceSetIrqs);
@@ -328,47 +382,17 @@ Reply Connection::version(const Message &message, LogEntry &entry) {
         return refuse(entry, ENOTSUP,
                       fmt::format("major version {}, expected {}", proposed.major, VersionMajor));
     }
-    nlohmann::json offered = nlohmann::json::object();
-    if (body.size() > sizeof(Version)) {
-        const std::string_view text(reinterpret_cast<const char *>(body.data()) + sizeof(Version),
-                                    body.size() - sizeof(Version));
-        const auto nul = text.find('\0');
-        if (nul != text.size() - 1 || text.size() > MaxJsonText || too_deep(text)) {
-            return refuse(entry, EINVAL, "version data: no single NUL at the end, or too large");
-        }
-        const auto parsed = nlohmann::json::parse(text.substr(0, nul), nullptr, false);
-        if (!parsed.is_object()) {
-            return refuse(entry, EINVAL, "version data is no JSON object");
-        }
-        if (parsed.contains("capabilities")) {
-            offered = parsed["capabilities"];
-        }
-        if (!offered.is_object()) {
-            return refuse(entry, EINVAL, "\"capabilities\" is no JSON object");
-        }
+    const auto offered = offered_capabilities(body.subspan(sizeof(Version)));
+    if (!offered) {
+        return refuse(entry, offered.error());
     }
-    // The reply may hold only what the client proposed; QEMU also drops a longer reply.
-    const nlohmann::json ours = {{"max_msg_fds", MaxMessageFds},
-                                 {"max_data_xfer_size", MaxTransfer},
-                                 {"pgsizes", DmaPageSize},
-                                 {"max_dma_maps", MaxDmaMaps},
-                                 {"write_multiple", true}};
-    nlohmann::json agreed = nlohmann::json::object();
-    for (const auto &[key, value] : ours.items()) {
-        if (offered.contains(key)) {
-            agreed[key] = value;
-        }
+    const auto transfer = offered_transfer(*offered);
+    if (!transfer) {
+        return refuse(entry, transfer.error());
     }
-    if (offered.contains("max_data_xfer_size")) {
-        const auto &value = offered["max_data_xfer_size"];
-        if (!value.is_number_unsigned() || value.get<std::uint64_t>() == 0) {
-            return refuse(entry, EINVAL, "max_data_xfer_size is no positive number");
-        }
-        peer_max_transfer_ = static_cast<std::uint32_t>(
-            std::min<std::uint64_t>(value.get<std::uint64_t>(), MaxTransfer));
-    }
+    peer_max_transfer_ = *transfer;
     Reply reply = with_payload(Version{VersionMajor, VersionMinor});
-    const std::string text = nlohmann::json{{"capabilities", agreed}}.dump();
+    const std::string text = nlohmann::json{{"capabilities", agreed_capabilities(*offered)}}.dump();
     for (const char c : text) {
         reply.payload.push_back(static_cast<std::byte>(c));
     }

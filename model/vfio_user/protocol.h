@@ -43,7 +43,10 @@ inline constexpr std::uint16_t VersionMajor = 0;
 inline constexpr std::uint16_t VersionMinor = 0;
 
 inline constexpr std::uint32_t MaxTransfer = 1024 * 1024; ///< max_data_xfer_size of either side
-inline constexpr std::uint32_t MaxMessageFds = 16;        ///< max_msg_fds
+/// The least that a client may say there. The protocol names no such number, but what a device
+/// reads of a client's memory at once, a descriptor for one, does not fit into less.
+inline constexpr std::uint32_t MinTransfer = 64;
+inline constexpr std::uint32_t MaxMessageFds = 16; ///< max_msg_fds
 /// Each is a mapping of this process, which has 65530 (vm.max_map_count) for everything it does.
 inline constexpr std::uint32_t MaxDmaMaps = 32768;
 inline constexpr std::uint32_t DmaPageSize = 4096;
