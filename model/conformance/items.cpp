@@ -2,7 +2,7 @@
 // What the kernel's own selftest asserts of a CXL Type-2 device, one test per item and of that
 // number. Items of the shadow generation alone are called Shadow. The tests write to the device's
 // memory and reset it.
-#include "conformance/guard.h"
+#include "base/guard.h"
 #include "conformance/options.h"
 #include "conformance/target.h"
 #include "contract/uapi.h"

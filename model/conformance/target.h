@@ -46,7 +46,7 @@ class Target {
     virtual Result<std::size_t> write(std::uint32_t region, std::uint64_t offset,
                                       ByteView from) = 0;
     /// Maps a part of a region, readable and writable. Error EINVAL: the device does not offer
-    /// that part; others: errno of mmap. Touching it can end in SIGBUS: see guard.h.
+    /// that part; others: errno of mmap. Touching it can end in SIGBUS: see base/guard.h.
     virtual Result<Mapping> map(std::uint32_t region, std::uint64_t offset, std::uint64_t size) = 0;
     /// VFIO_DEVICE_RESET. Error: errno.
     virtual Result<void> reset() = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "device/dma_engine.h"
 
+#include "base/guard.h"
 #include "base/size.h"
 #include "vfio_user/protocol.h"
 
@@ -38,6 +39,14 @@ bool reads_device(const Descriptor &d) {
 }
 bool writes_device(const Descriptor &d) {
     return d.opcode == static_cast<unsigned>(Opcode::ToDevice);
+}
+
+/// The client's file behind a mapping has the size that it had only as long as the client wants.
+Result<void> move_bytes(ByteView from, ByteSpan to) {
+    if (!survives([&] { std::memcpy(to.data(), from.data(), from.size()); })) {
+        return fail(EFAULT, "the client's file has become shorter than its mapping");
+    }
+    return {};
 }
 
 } // namespace
@@ -173,8 +182,7 @@ void DmaEngine::read_client(std::uint64_t iova, ByteSpan into, Done done) {
         return;
     }
     if (piece->entry->mapping) {
-        std::memcpy(into.data(), piece->entry->mapping.bytes().data() + piece->offset, into.size());
-        done({});
+        done(move_bytes(piece->entry->mapping.bytes().subspan(piece->offset, into.size()), into));
         return;
     }
     auto *client = host_.engine_client();
@@ -204,8 +212,7 @@ void DmaEngine::write_client(std::uint64_t iova, ByteView from, Done done) {
         return;
     }
     if (piece->entry->mapping) {
-        std::memcpy(piece->entry->mapping.bytes().data() + piece->offset, from.data(), from.size());
-        done({});
+        done(move_bytes(from, piece->entry->mapping.bytes().subspan(piece->offset, from.size())));
         return;
     }
     auto *client = host_.engine_client();

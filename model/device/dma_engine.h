@@ -39,8 +39,9 @@
 //   0x20   16    not looked at: the driver's own
 //   0x30   8     bytes        written back: bytes copied
 //   0x38   4     status       written back, last: 1 done, 2 bad opcode, 3 bad length, 4 bad flags,
-//                             5 outside device memory, 6 IOVA not mapped for this access,
-//                             7 source and destination overlap. The driver puts 0 there first
+//                             5 outside device memory, 6 IOVA not mapped for this access, or
+//                             nothing behind it any more, 7 source and destination overlap. The
+//                             driver puts 0 there first
 //   0x3c   4     not looked at
 //
 // Descriptors are worked on in order, one at a time. One that is refused (2 to 5, 7, and 6 where a

@@ -175,6 +175,26 @@ TEST_F(Engine, UnmappedMemoryIsNotReachedAnyLonger) {
     EXPECT_EQ(one({1, 0, Data, 0, 64, {}, 0, 0, 0}), Status::NotMapped);
 }
 
+TEST_F(Engine, FilesThatBecomeShorterCostTheDescriptorNotTheProcess) {
+    const UniqueFd file = value_of(make_memfd("shrinks", 2 * MiB, false));
+    constexpr std::uint64_t Shrinks = 0x60000000;
+    EXPECT_EQ(code_of(harness.client->map_dma(Shrinks, 2 * MiB, 0, file.get())), 0);
+    EXPECT_EQ(one({1, 0, Shrinks, 0, 2 * MiB, {}, 0, 0, 0}), Status::Done);
+    ASSERT_EQ(ftruncate(file.get(), 4 * KiB), 0);
+    EXPECT_EQ(one({1, 0, Shrinks, 0, 4 * KiB, {}, 0, 0, 0}), Status::Done) << "what is left of it";
+    EXPECT_EQ(one({1, 0, Shrinks, 0, 2 * MiB, {}, 0, 0, 0}), Status::NotMapped);
+    EXPECT_EQ(one({2, 0, 0, Shrinks, 2 * MiB, {}, 0, 0, 0}), Status::NotMapped);
+    EXPECT_EQ(one({3, 0, Shrinks + 1 * MiB, Data, 64, {}, 0, 0, 0}), Status::NotMapped);
+    // A ring in it halts the engine, as one that is not mapped does.
+    put(reg::Control, 0);
+    start(Shrinks + 1 * MiB, RingSize);
+    put(reg::Tail, 1);
+    EXPECT_EQ(get(reg::Error), 3U);
+    put(reg::Control, 0);
+    start(Ring, RingSize);
+    EXPECT_EQ(one({0, 0, 0, 0, 0, {}, 0, 0, 0}), Status::Done);
+}
+
 TEST_F(Engine, HaltsOnABadRing) {
     const auto bad = [&](std::uint64_t base, std::uint32_t size) {
         put(reg::Control, 0);

@@ -2,7 +2,7 @@
 // What can be said of the kernel's VFIO where there is none: each way that leads to no device ends
 // in a text that says what to do. With a kernel, the nested host runs all of it.
 #include "base/fd.h"
-#include "conformance/guard.h"
+#include "base/guard.h"
 #include "conformance/target.h"
 
 #include <cerrno>
@@ -17,7 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 using conformance::is_pci_address;
 using conformance::open_kernel_vfio;
-using conformance::survives;
 
 constexpr const char *Function = "0000:01:00.0";
 

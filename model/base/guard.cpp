@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "conformance/guard.h"
+#include "base/guard.h"
 
 #include <csetjmp>
 #include <csignal>
 
-namespace model::conformance {
+namespace model {
 
 namespace {
 
@@ -33,4 +33,4 @@ bool survives(const std::function<void()> &access) {
     return alive;
 }
 
-} // namespace model::conformance
+} // namespace model
