@@ -12,8 +12,7 @@ namespace {
 class Shadow final : public Contract {
   public:
     explicit Shadow(const Hardware &hardware)
-        : hardware_(hardware), snapshot_(hardware.registers->hdm().count()),
-          hdm_(hardware.registers->hdm().count()) {
+        : hardware_(hardware), snapshot_(*hardware.registers), hdm_(hardware.registers->hdm()) {
         restored();
     }
 
@@ -129,7 +128,9 @@ class Shadow final : public Contract {
             return;
         }
         hdm_.registers().write(offset, std::as_bytes(std::span(&value, 1)));
-        const std::uint32_t written = hdm_.control(index) & ~hdm::Committed;
+        // An error of the hardware's that the snapshot showed ends here, too.
+        const std::uint32_t written =
+            hdm_.control(index) & ~(hdm::Committed | hdm::ErrorNotCommitted);
         hdm_.set_control(index, written | ((written & hdm::Commit) != 0 ? hdm::Committed : 0));
     }
 

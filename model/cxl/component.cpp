@@ -56,7 +56,8 @@ std::vector<Register> link_rows() {
 
 } // namespace
 
-CacheMemRegisters::CacheMemRegisters(unsigned decoders) : hdm_(decoders) {
+CacheMemRegisters::CacheMemRegisters(unsigned decoders, std::uint64_t memory_size)
+    : hdm_(decoders, memory_size) {
     registers_.add(array_rows());
     registers_.add(ras_rows(), RasOffset);
     registers_.add(link_rows(), LinkOffset);

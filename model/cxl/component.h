@@ -27,7 +27,8 @@ inline constexpr std::uint32_t HdmOffset = 0x200;
 /// The CXL.cachemem primary range. Offsets are from the CM array header.
 class CacheMemRegisters {
   public:
-    explicit CacheMemRegisters(unsigned decoders);
+    /// decoders, memory_size: see HdmBlock.
+    CacheMemRegisters(unsigned decoders, std::uint64_t memory_size);
 
     HdmBlock &hdm() { return hdm_; }
     const HdmBlock &hdm() const { return hdm_; }

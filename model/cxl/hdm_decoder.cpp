@@ -41,11 +41,8 @@ std::vector<Register> hdm_rows(unsigned count) {
     return rows;
 }
 
-bool may_commit(std::uint64_t base, std::uint64_t size, std::uint32_t control) {
-    return size != 0 && base + size - 1 >= base && (control & hdm::InterleaveMask) == 0;
-}
-
-HdmBlock::HdmBlock(unsigned count) : count_(count), registers_(hdm::block_size(count)) {
+HdmBlock::HdmBlock(unsigned count, std::uint64_t capacity)
+    : count_(count), capacity_(capacity), registers_(hdm::block_size(count)) {
     registers_.add(hdm_rows(count));
 }
 
@@ -101,10 +98,29 @@ void HdmBlock::write_dword(std::uint32_t offset, std::uint32_t value) {
     plain();
     std::uint32_t after = control(index) & ~(hdm::Committed | hdm::ErrorNotCommitted);
     if ((after & hdm::Commit) != 0) {
-        const bool valid = may_commit(base(index), length(index), after);
-        after |= valid ? hdm::Committed : hdm::ErrorNotCommitted;
+        after |= may_commit(index, after) ? hdm::Committed : hdm::ErrorNotCommitted;
     }
     set_control(index, after);
+}
+
+/// A range that is not empty, does not wrap and is not interleaved; and, behind what it skips,
+/// device memory that no other decoder has (CXL r3.1 section 8.2.4.20.12).
+bool HdmBlock::may_commit(unsigned index, std::uint32_t control) const {
+    const std::uint64_t size = length(index);
+    if (size == 0 || base(index) + size - 1 < base(index) || (control & hdm::InterleaveMask) != 0) {
+        return false;
+    }
+    std::uint64_t left = capacity_;
+    for (unsigned i = 0; i < count_; ++i) {
+        const bool counts = i == index || (this->control(i) & hdm::Committed) != 0;
+        for (const std::uint64_t part : {skip(i), length(i)}) {
+            if (counts && part > left) {
+                return false;
+            }
+            left -= counts ? part : 0;
+        }
+    }
+    return true;
 }
 
 std::uint64_t HdmBlock::pair(unsigned index, std::uint32_t low) const {

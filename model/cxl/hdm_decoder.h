@@ -59,8 +59,8 @@ std::vector<Register> hdm_rows(unsigned count);
 
 class HdmBlock {
   public:
-    /// count: see hdm::is_count.
-    explicit HdmBlock(unsigned count);
+    /// count: see hdm::is_count; capacity: bytes of device memory that the decoders can decode.
+    HdmBlock(unsigned count, std::uint64_t capacity);
 
     unsigned count() const { return count_; }
     std::uint32_t size() const { return hdm::block_size(count_); }
@@ -93,12 +93,11 @@ class HdmBlock {
   private:
     void write_dword(std::uint32_t offset, std::uint32_t value);
     std::uint64_t pair(unsigned index, std::uint32_t low) const;
+    bool may_commit(unsigned index, std::uint32_t control) const;
 
     unsigned count_;
+    std::uint64_t capacity_;
     RegisterFile registers_;
 };
-
-/// True if a decoder of this base and size may be committed: not empty, no interleave, no wrap.
-bool may_commit(std::uint64_t base, std::uint64_t size, std::uint32_t control);
 
 } // namespace model::cxl

@@ -48,6 +48,12 @@ constexpr std::uint64_t skipped(const Config &config) {
     return shown * config.decoder_skip;
 }
 
+/// Device memory as its decoders count it, from the first byte on, shown or not.
+constexpr std::uint64_t capacity(const Config &config) {
+    const bool hides = config.contract == ContractKind::Live;
+    return config.hdm_size + (hides ? config.decoder_skip : 0);
+}
+
 /// Checks the options against each other and fills in decoder_size and hdm_size where one follows
 /// from the other. Error EINVAL: text names option, value and what is allowed.
 Result<Config> validate(Config config, bool hdm_size_given, bool decoder_size_given);

@@ -61,7 +61,7 @@ Device::Device(const Config &config, const Quirks &quirks, Memory memory, Memory
     : config_(config), quirks_(quirks), memory_(std::move(memory)),
       bar_memory_(std::move(bar_memory)),
       config_space_({config.vendor_id, config.device_id, ClassCode, Revision}),
-      cachemem_(config.decoders) {
+      cachemem_(config.decoders, capacity(config)) {
     build_config_space();
     build_engine_bar();
     program_decoders();
@@ -356,7 +356,7 @@ Result<void> Device::full_reset() {
     if (auto cleared = clear_bar_memory(); !cleared) {
         return cleared;
     }
-    cachemem_ = cxl::CacheMemRegisters(config_.decoders);
+    cachemem_ = cxl::CacheMemRegisters(config_.decoders, capacity(config_));
     program_decoders();
     engine_.stop();
     engine_bar_.reset();

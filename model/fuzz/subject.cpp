@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <initializer_list>
 
 namespace model::fuzz {
 
@@ -45,16 +46,19 @@ void Subject::check() {
     if (!device_->config().uncommitted && now != committed_) {
         finding("decoders that firmware committed and locked have changed");
     }
-    std::uint64_t end = 0;
+    // What hardware decodes lies in the memory there is, one decoder's behind the other's.
+    std::uint64_t left = device::capacity(device_->config());
     for (std::size_t at = 0; at < now.size(); at += hdm::DecoderStride) {
         const auto control = load<std::uint32_t>(now, at + hdm::Control);
         if ((control & hdm::Committed) == 0) {
             continue;
         }
-        end += load<std::uint64_t>(now, at + hdm::SkipLow) +
-               load<std::uint64_t>(now, at + hdm::SizeLow);
-        if (end > device_->config().hdm_size) {
-            finding("a committed decoder ends beyond the device's memory");
+        for (const auto reg : {hdm::SkipLow, hdm::SizeLow}) {
+            const auto part = load<std::uint64_t>(now, at + reg);
+            if (part > left) {
+                finding("a committed decoder ends beyond the device's memory");
+            }
+            left -= part;
         }
     }
     Bytes id(4);

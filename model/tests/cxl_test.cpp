@@ -10,6 +10,7 @@ namespace {
 namespace hdm = cxl::hdm;
 using contract::Area;
 
+constexpr std::uint64_t Capacity = 4 * GiB;
 constexpr std::uint32_t Locked = hdm::Commit | hdm::Committed | hdm::LockOnCommit;
 
 void write32(cxl::HdmBlock &block, std::uint32_t offset, std::uint32_t value) {
@@ -19,7 +20,7 @@ void write32(cxl::HdmBlock &block, std::uint32_t offset, std::uint32_t value) {
 TEST(Decoder, CountsAreEncodedAsTheSpecificationSays) {
     for (const unsigned count : {1U, 2U, 4U, 6U, 8U, 10U}) {
         EXPECT_TRUE(hdm::is_count(count));
-        EXPECT_EQ(hdm::decode_count(cxl::HdmBlock(count).dword(0)), count);
+        EXPECT_EQ(hdm::decode_count(cxl::HdmBlock(count, Capacity).dword(0)), count);
     }
     for (const unsigned count : {0U, 3U, 5U, 9U, 11U, 12U}) {
         EXPECT_FALSE(hdm::is_count(count));
@@ -27,7 +28,7 @@ TEST(Decoder, CountsAreEncodedAsTheSpecificationSays) {
 }
 
 TEST(Decoder, LockedAndCommittedIgnoresEveryWrite) {
-    cxl::HdmBlock block(2);
+    cxl::HdmBlock block(2, Capacity);
     block.program(0, 0x100000000, hdm::Unit, true);
     Bytes before(hdm::DecoderStride);
     block.read(hdm::FirstDecoder, before);
@@ -41,7 +42,7 @@ TEST(Decoder, LockedAndCommittedIgnoresEveryWrite) {
 }
 
 TEST(Decoder, CommitOfAValidRangeSucceedsAndUncommitEndsIt) {
-    cxl::HdmBlock block(1);
+    cxl::HdmBlock block(1, Capacity);
     write32(block, 0x14, 0x1);        // base high
     write32(block, 0x18, 0x1fffffff); // size low: only 256 MiB units stay
     write32(block, 0x20, hdm::Commit);
@@ -55,7 +56,7 @@ TEST(Decoder, CommitOfAValidRangeSucceedsAndUncommitEndsIt) {
 }
 
 TEST(Decoder, CommitOfNothingOrOfAWrappingRangeFails) {
-    cxl::HdmBlock block(1);
+    cxl::HdmBlock block(1, Capacity);
     write32(block, 0x20, hdm::Commit | hdm::LockOnCommit);
     EXPECT_EQ(block.control(0), hdm::Commit | hdm::LockOnCommit | hdm::ErrorNotCommitted);
     write32(block, 0x20, 0);
@@ -68,15 +69,43 @@ TEST(Decoder, CommitOfNothingOrOfAWrappingRangeFails) {
     EXPECT_NE(block.control(0) & hdm::ErrorNotCommitted, 0U);
 }
 
+TEST(Decoder, CommitOfMoreThanTheDeviceHasFails) {
+    const auto commit = [](cxl::HdmBlock &block, unsigned index, std::uint64_t size,
+                           std::uint64_t skip) {
+        const std::uint32_t at = hdm::decoder_offset(index);
+        write32(block, at + hdm::Control, 0);
+        write32(block, at + hdm::BaseHigh, 1 + index);
+        write32(block, at + hdm::SizeLow, static_cast<std::uint32_t>(size));
+        write32(block, at + hdm::SizeHigh, static_cast<std::uint32_t>(size >> 32));
+        write32(block, at + hdm::SkipLow, static_cast<std::uint32_t>(skip));
+        write32(block, at + hdm::SkipHigh, static_cast<std::uint32_t>(skip >> 32));
+        write32(block, at + hdm::Control, hdm::Commit);
+        const bool error = (block.control(index) & hdm::ErrorNotCommitted) != 0;
+        EXPECT_NE(error, (block.control(index) & hdm::Committed) != 0);
+        return !error;
+    };
+    cxl::HdmBlock block(2, 1 * GiB);
+    EXPECT_FALSE(commit(block, 0, 0xf0000000, 0));
+    EXPECT_TRUE(commit(block, 0, 1 * GiB, 0));
+    EXPECT_FALSE(commit(block, 0, 1 * GiB, hdm::Unit)) << "what is skipped counts";
+    EXPECT_TRUE(commit(block, 0, 512 * MiB, hdm::Unit));
+    EXPECT_FALSE(commit(block, 1, 512 * MiB, 0)) << "what the other one has counts";
+    EXPECT_TRUE(commit(block, 1, hdm::Unit, 0));
+    EXPECT_FALSE(commit(block, 0, 1 * GiB, 0)) << "whichever comes first";
+    // Sums that wrap.
+    EXPECT_FALSE(commit(block, 0, hdm::Unit, UINT64_MAX - hdm::Unit + 1));
+    EXPECT_FALSE(commit(block, 0, UINT64_MAX - 4 * GiB + 1, hdm::Unit));
+}
+
 TEST(Decoder, InterleavedCommitFails) {
-    cxl::HdmBlock block(1);
+    cxl::HdmBlock block(1, Capacity);
     write32(block, 0x18, 0x10000000);
     write32(block, 0x20, hdm::Commit | 0x10);
     EXPECT_EQ(block.control(0) & hdm::Committed, 0U);
 }
 
 TEST(Decoder, NarrowWritesChangeTheirBytesOnly) {
-    cxl::HdmBlock block(1);
+    cxl::HdmBlock block(1, Capacity);
     write32(block, 0x14, 0x11223344);
     const std::uint8_t byte = 0xaa;
     block.write(0x15, std::as_bytes(std::span(&byte, 1)));
@@ -84,7 +113,7 @@ TEST(Decoder, NarrowWritesChangeTheirBytesOnly) {
 }
 
 TEST(Component, WalkingTheArrayFindsTheDecoders) {
-    cxl::CacheMemRegisters regs(1);
+    cxl::CacheMemRegisters regs(1, Capacity);
     Bytes bytes(16);
     regs.read(0, bytes);
     const auto header = load<std::uint32_t>(bytes);
@@ -101,7 +130,7 @@ TEST(Component, WalkingTheArrayFindsTheDecoders) {
 }
 
 TEST(Component, RasStatusIsClearedByWritingOneAndHeadersAreReadOnly) {
-    cxl::CacheMemRegisters regs(1);
+    cxl::CacheMemRegisters regs(1, Capacity);
     regs.registers().set(cxl::RasOffset, std::uint32_t{0x3});
     const std::uint32_t one = 1;
     regs.write(cxl::RasOffset, std::as_bytes(std::span(&one, 1)));
@@ -112,7 +141,7 @@ TEST(Component, RasStatusIsClearedByWritingOneAndHeadersAreReadOnly) {
 }
 
 TEST(Component, RowsDoNotOverlapEachOther) {
-    cxl::CacheMemRegisters regs(10);
+    cxl::CacheMemRegisters regs(10, Capacity);
     std::vector<Register> rows(regs.registers().rows().begin(), regs.registers().rows().end());
     for (Register row : regs.hdm().registers().rows()) {
         row.offset += cxl::HdmOffset;
@@ -256,7 +285,7 @@ TEST(Live, SeveralDecodersFollowEachOther) {
 }
 
 TEST(Decoder, FirmwareProgramsTheSkip) {
-    cxl::HdmBlock block(2);
+    cxl::HdmBlock block(2, Capacity);
     block.program(1, 0x100000000, hdm::Unit, true, 0x340000000);
     EXPECT_EQ(block.skip(0), 0U);
     EXPECT_EQ(block.skip(1), 0x340000000U);
@@ -378,6 +407,32 @@ TEST_F(ShadowContract, ShadowRules) {
     EXPECT_EQ(harness.read32(10, D0 + 0x10), Locked) << "LOCK=1 is ignored";
     EXPECT_EQ(harness.write(10, D0 + 0x10, 0U), 0);
     EXPECT_EQ(harness.read32(10, D0 + 0x10), hdm::Commit | hdm::Committed) << "LOCK=0 unlocks only";
+}
+
+// The hardware, by the BAR's fd, has 256 MiB; the kernel's shadow is a set of values.
+TEST(Shadow, HardwareRefusesWhatTheShadowCommits) {
+    device::Config config;
+    config.contract = device::ContractKind::Shadow;
+    config.uncommitted = true;
+    Harness harness(valid(config));
+    const std::uint64_t block = device::ComponentOffset + cxl::CacheMemOffset;
+    const std::uint32_t d0 = cxl::HdmOffset + hdm::FirstDecoder;
+    for (const auto &[region, at] : {std::pair{0U, block + d0}, {10U, std::uint64_t{d0}}}) {
+        EXPECT_EQ(harness.write(region, at + hdm::SizeLow, 0xf0000000U), 0);
+        EXPECT_EQ(harness.write(region, at + hdm::Control, hdm::Commit), 0);
+    }
+    EXPECT_EQ(harness.read32(0, block + d0 + hdm::Control), hdm::Commit | hdm::ErrorNotCommitted);
+    EXPECT_EQ(harness.read32(10, d0 + hdm::Control), hdm::Commit | hdm::Committed);
+    // What a VMM sees that opens the device now is the hardware's error, until it writes.
+    harness.device->closed();
+    harness.device->opened(*harness.connection);
+    EXPECT_EQ(harness.read32(10, d0 + hdm::Control), hdm::Commit | hdm::ErrorNotCommitted);
+    EXPECT_EQ(harness.write(10, d0 + hdm::Control, hdm::Commit), 0);
+    EXPECT_EQ(harness.read32(10, d0 + hdm::Control), hdm::Commit | hdm::Committed);
+    EXPECT_EQ(harness.write(0, block + d0 + hdm::Control, 0U), 0);
+    EXPECT_EQ(harness.write(0, block + d0 + hdm::SizeLow, 0x10000000U), 0);
+    EXPECT_EQ(harness.write(0, block + d0 + hdm::Control, hdm::Commit), 0);
+    EXPECT_EQ(harness.read32(0, block + d0 + hdm::Control), hdm::Commit | hdm::Committed);
 }
 
 TEST_F(ShadowContract, ResetTakesANewSnapshot) {
