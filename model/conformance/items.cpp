@@ -497,5 +497,14 @@ TEST_F(Conformance, Shadow06_DvsecLockFreezesControl) {
     EXPECT_EQ(config16(at + cxl::dvsec::Control), before);
 }
 
+TEST_F(Conformance, Shadow07_SkipIsAbsorbed) {
+    SHADOW_ONLY();
+    ASSERT_EQ(control(0) & hdm::LockOnCommit, 0U);
+    const auto before = pair(0, hdm::SkipLow);
+    EXPECT_TRUE(put(regs_index_, decoder(0) + hdm::SkipLow, 0x70000000).has_value());
+    EXPECT_TRUE(put(regs_index_, decoder(0) + hdm::SkipHigh, 0x77).has_value());
+    EXPECT_EQ(pair(0, hdm::SkipLow), before);
+}
+
 } // namespace
 } // namespace model::conformance

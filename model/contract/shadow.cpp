@@ -116,7 +116,8 @@ class Shadow final : public Contract {
         const std::uint32_t before = hdm_.control(index);
         const bool locked = (before & hdm::LockOnCommit) != 0;
         if (within != hdm::Control) {
-            if (!locked) {
+            // Base and size are the guest's, what is skipped stays the host's.
+            if (!locked && within <= hdm::SizeHigh) {
                 hdm_.registers().write(offset, std::as_bytes(std::span(&value, 1)));
             }
             return;

@@ -618,6 +618,8 @@ const std::array kTable = {
           [](FaultView &view, Reply &reply) { make_stick(view, reply, D0 + hdm::Control); }},
     Fault{"comp-regs-base-sticks", "lets a write of a decoder's base register take effect",
           [](FaultView &view, Reply &reply) { make_stick(view, reply, D0 + hdm::BaseHigh); }},
+    Fault{"comp-regs-skip-sticks", "lets a write of a decoder's skip register take effect",
+          [](FaultView &view, Reply &reply) { make_stick(view, reply, D0 + hdm::SkipHigh); }},
     Fault{"block-visible-in-bar", "shows zeros instead of ones for the decoder block in the BAR",
           [](FaultView &view, Reply &reply) {
               const std::uint64_t block = ComponentOffset + cxl::CacheMemOffset + cxl::HdmOffset;

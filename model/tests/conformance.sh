@@ -101,6 +101,7 @@ Shadow03_CommittedDecoderHasBaseZero shadow-base-not-zero
 Shadow04_UnlockedDecoderCommitsBothWays decoder-never-commits
 Shadow05_MmapOfTheBlockFails sparse-covers-block
 Shadow06_DvsecLockFreezesControl dvsec-lock-ignored
+Shadow07_SkipIsAbsorbed comp-regs-skip-sticks
 '
 case $contract in
 live) table="$common$live" other=$shadow ;;

@@ -443,6 +443,14 @@ TEST_F(ShadowContract, ResetTakesANewSnapshot) {
     EXPECT_EQ(harness.read32(10, D0 + 0x10), hdm::Commit | hdm::Committed);
 }
 
+TEST_F(ShadowContract, WhatIsSkippedIsNotTheGuests) {
+    EXPECT_EQ(harness.write(10, D0 + hdm::Control, 0U), 0);
+    EXPECT_EQ(harness.write(10, D0 + hdm::SkipLow, 0x10000000U), 0) << "taken, and dropped";
+    EXPECT_EQ(harness.write(10, D0 + hdm::SkipHigh, 1U), 0);
+    EXPECT_EQ(harness.read32(10, D0 + hdm::SkipLow), 0U);
+    EXPECT_EQ(harness.read32(10, D0 + hdm::SkipHigh), 0U);
+}
+
 TEST_F(ShadowContract, BarLeavesOutTheWholeBlock) {
     const auto bar = value_of(harness.client->region(0));
     ASSERT_EQ(bar.caps.size(), 1U);

@@ -76,8 +76,10 @@ class Conversation {
         read(CompRegs, 1, 4);
         write(CompRegs, base + 0x14, std::uint32_t{0x55});
         write(CompRegs, base + 0x20, std::uint32_t{0});
+        write(CompRegs, base + 0x28, std::uint32_t{0x55});
         read(CompRegs, base + 0x14, 4);
         read(CompRegs, base + 0x20, 4);
+        read(CompRegs, base + 0x28, 4);
         write(CompRegs, base + 0x20, std::uint32_t{0x200});
         read(CompRegs, base + 0x20, 4);
         read(0, 0x11000, 16);

@@ -412,6 +412,7 @@ static const FaultCase faults[] = {
       "not permitted") },
     { "comp-regs-control-sticks", BOTH(ACCEPTED(works)) },
     { "comp-regs-base-sticks", BOTH(ACCEPTED(works)) },
+    { "comp-regs-skip-sticks", BOTH(ACCEPTED(works)) },
     { "block-visible-in-bar", BOTH(ACCEPTED(works)) },
 
     /* The memory's file */
