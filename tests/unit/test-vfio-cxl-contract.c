@@ -1132,7 +1132,7 @@ static void test_refuse_read(void)
 
 static void test_memory_ready(void)
 {
-    static const int refused[] = { -EIO, -EINVAL, -EFAULT, 0, 1, 2, 3 };
+    static const int refused[] = { -EIO, -EINVAL, -EFAULT, 0 };
     VFIOCXLLayout layout;
     size_t i;
     Fake f;
@@ -1144,8 +1144,11 @@ static void test_memory_ready(void)
         f.mem_read = refused[i];
         g_assert_false(vfio_cxl_contract_memory_ready(&f.vbasedev, &layout));
     }
-    f.mem_read = 4;
-    g_assert_true(vfio_cxl_contract_memory_ready(&f.vbasedev, &layout));
+    /* Reads of the memory may come short */
+    for (i = 1; i <= 4; i++) {
+        f.mem_read = i;
+        g_assert_true(vfio_cxl_contract_memory_ready(&f.vbasedev, &layout));
+    }
 }
 
 int main(int argc, char **argv)
