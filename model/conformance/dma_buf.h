@@ -27,9 +27,10 @@ inline Bytes dma_buf_request(std::uint32_t region, std::uint64_t size) {
     return body;
 }
 
-/// True if this errno of the request means that there is no such feature.
+/// True if this errno of the request means that there is no such feature. EINVAL does not: it is
+/// what one that is there says to a request that it does not understand.
 inline bool dma_buf_absent(int code) {
-    return code == ENOTSUP || code == ENOSYS || code == ENOTTY || code == EINVAL;
+    return code == ENOTSUP || code == ENOSYS || code == ENOTTY;
 }
 
 } // namespace model::conformance

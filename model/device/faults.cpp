@@ -628,6 +628,16 @@ const std::array kTable = {
                              [](std::uint32_t) { return std::uint32_t{0}; });
               }
           }},
+    // Accesses to the memory.
+    Fault{"memory-read-short", "answers reads of its memory with half of the bytes, as kernels may",
+          [](FaultView &view, Reply &reply) {
+              cut_read(view, reply, MemoryRegion,
+                       [](std::uint32_t count) { return count - count / 2; });
+          }},
+    Fault{"memory-read-empty", "answers reads of its memory with no byte at all",
+          [](FaultView &view, Reply &reply) {
+              cut_read(view, reply, MemoryRegion, [](std::uint32_t) { return 0U; });
+          }},
     // Memory files.
     Fault{"memory-fd-missing", "sends no file with its memory region",
           [](FaultView &view, Reply &reply) {

@@ -55,6 +55,7 @@ green 'two decoders that skip memory' --decoders 2 --decoder-skip 512M
 green uncommitted --uncommitted
 green 'no cache, large BAR' --no-cache --bar-size 256M
 green '256 GiB' --hdm-size 256G
+green 'reads of the memory that come short' --fault memory-read-short
 
 # ITEM FAULT, contract by contract. An item of one generation is skipped on the other.
 common='
@@ -67,6 +68,7 @@ Item02_ComponentBarIsSparse sparse-unaligned
 Item02_ComponentBarIsSparse sparse-overlap
 Item03_MemoryMapsAndReadsBack memory-fd-read-only
 Item03_MemoryMapsAndReadsBack memory-fd-unsealed
+Item03_MemoryMapsAndReadsBack memory-read-empty
 Item04_LargePageRoundTrips memory-fd-small
 Item05_MemoryAsDmaBuf dma-buf-lies
 Item06_CompRegsHoldDecoder0 comp-regs-small

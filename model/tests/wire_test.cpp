@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Messages as a hostile client would send them. Each negative test ends by showing that the
 // connection and the device are as before.
+#include "conformance/target.h"
 #include "device/faults.h"
 #include "tests/harness.h"
 
@@ -519,6 +520,35 @@ TEST(Info, ThatGrowsWithEveryQuestionIsNotAskedForForEver) {
     EXPECT_EQ(code_of(harness.client->region(9)), EPROTO);
     const auto log = harness.control("log");
     EXPECT_LE(std::count(log.begin(), log.end(), '{'), 3);
+}
+
+/// Answers DEVICE_FEATURE with an errno of the test's.
+class Featureless : public ReplyFilter {
+  public:
+    explicit Featureless(int code) : code_(code) {}
+    void filter(const Header &request, ByteView /*body*/, Reply &reply) override {
+        if (request.command == static_cast<std::uint16_t>(Command::DeviceFeature)) {
+            reply.error = code_;
+        }
+    }
+
+  private:
+    int code_;
+};
+
+TEST(DmaBuf, IsAbsentOnlyWhereTheErrnoSaysSo) {
+    const auto code = [](int answer) {
+        Featureless filter(answer);
+        Harness harness(valid(), true, &filter);
+        const auto target = conformance::make_vfio_user(std::move(harness.client));
+        return code_of(target->map_dma_buf(9, 256 * MiB));
+    };
+    for (const int absent : {ENOTTY, ENOTSUP, ENOSYS}) {
+        EXPECT_EQ(code(absent), ENOTSUP) << "a reason to skip the item";
+    }
+    for (const int refused : {EINVAL, EIO, EPERM}) {
+        EXPECT_EQ(code(refused), refused) << "a reason to fail it";
+    }
 }
 
 } // namespace

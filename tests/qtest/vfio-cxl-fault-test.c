@@ -415,6 +415,10 @@ static const FaultCase faults[] = {
     { "comp-regs-skip-sticks", BOTH(ACCEPTED(works)) },
     { "block-visible-in-bar", BOTH(ACCEPTED(works)) },
 
+    /* Reads of the memory: any byte shows that it is open */
+    { "memory-read-short", BOTH(ACCEPTED(works)) },
+    { "memory-read-empty", BOTH(ACCEPTED(has_no_memory)) },
+
     /* The memory's file */
     { "memory-fd-missing", BOTH(TELLS(works, SLOW)) },
     { "memory-fd-small", BOTH(TELLS(works,
