@@ -30,12 +30,13 @@ ends 1 'NOT READY: 1 failed' --sysfs "$tree/sys" --arch x86_64 --phys-bits 36 00
 ends 1 'a bridge' --sysfs "$tree/sys" 80:01.0
 
 start() { # OPTION...
-    test -z "$pid" || kill "$pid"
-    rm -f "$dir/s"
-    "$model" --socket "$dir/s" "$@" >/dev/null 2>&1 &
+    # To the end of the last one: it takes its socket with it.
+    test -z "$pid" || { kill "$pid"; wait "$pid"; }
+    : >"$dir/model"
+    "$model" --socket "$dir/s" "$@" >"$dir/model" 2>&1 &
     pid=$!
     tries=0
-    until test -S "$dir/s" || test $tries -gt 100; do
+    until grep -q listening "$dir/model" || test $tries -gt 100; do
         tries=$((tries + 1))
         sleep 0.05
     done
