@@ -29,14 +29,16 @@ std::string window_options(const Report &report, const char *bridge) {
 }
 
 constexpr const char *Mode = "x-cxl-decoders";
+constexpr const char *Name = "gpu0"; // for the monitor
 
 std::string device_option(const Facts &facts, const Report &report, const char *port) {
     if (!is_socket(facts)) {
-        return fmt::format("vfio-pci,host={},bus={}{}", facts.address, port,
+        return fmt::format("vfio-pci,id={},host={},bus={}{}", Name, facts.address, port,
                            report.ask_for_it ? fmt::format(",{}=guest", Mode) : "");
     }
     nlohmann::ordered_json device;
     device["driver"] = "vfio-user-pci";
+    device["id"] = Name;
     device["bus"] = port;
     device["socket"] = {{"type", "unix"}, {"path", facts.socket}};
     if (report.ask_for_it) {
@@ -124,7 +126,9 @@ std::vector<std::string> command_line(const Facts &facts, const Plan &plan, cons
                                report.guest_mode ? "" : fmt::format(",{}=on", BridgeDecoders)));
     line.push_back(fmt::format("-device {}", Port));
     line.push_back(fmt::format("-device {}", shell_quoted(device_option(facts, report, "rp0"))));
-    line.emplace_back("-drive file=guest.img,if=virtio");
+    // The format said, or QEMU guesses it from what a guest wrote; and not on the CXL host bridge.
+    line.emplace_back("-drive file=guest.img,format=raw,if=none,id=disk");
+    line.emplace_back("-device virtio-blk-pci,drive=disk,bus=pcie.0");
     return line;
 }
 

@@ -342,10 +342,13 @@ TEST_F(Tree, CommandLineAndDomainNameTheDeviceAndTheWindow) {
     const auto known = facts();
     const auto all = judge(known, Guest);
     const auto text = as_text(known, Guest, all);
-    for (const char *part : {"0000:81:00.0: ready", "-device vfio-pci,host=0000:81:00.0,bus=rp0",
-                             "cxl-fmw.0.size=64G", "-m 16G", "hdm_for_passthrough=on",
-                             "-cpu host,host-phys-bits=on", "<memory unit='KiB'>16777216</memory>",
-                             "<address domain='0x0000' bus='0x81' slot='0x00' function='0x0'/>"}) {
+    for (const char *part :
+         {"0000:81:00.0: ready", "-device vfio-pci,id=gpu0,host=0000:81:00.0,bus=rp0",
+          "-drive file=guest.img,format=raw,if=none,id=disk",
+          "-device virtio-blk-pci,drive=disk,bus=pcie.0", "cxl-fmw.0.size=64G", "-m 16G",
+          "hdm_for_passthrough=on", "-cpu host,host-phys-bits=on",
+          "<memory unit='KiB'>16777216</memory>",
+          "<address domain='0x0000' bus='0x81' slot='0x00' function='0x0'/>"}) {
         EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
     }
     const auto json = nlohmann::json::parse(as_json(known, Guest, all));
@@ -607,7 +610,8 @@ TEST(Model, CommandLineAndDomainForASocket) {
     const auto text = as_text(facts, Guest, all);
     for (const char *part :
          {"-object memory-backend-memfd,id=mem,size=16G,share=on",
-          "'{\"driver\":\"vfio-user-pci\",\"bus\":\"rp0\",", "<source type='memfd'/>",
+          "'{\"driver\":\"vfio-user-pci\",\"id\":\"gpu0\",\"bus\":\"rp0\",",
+          "-device virtio-blk-pci,drive=disk,bus=pcie.0", "<source type='memfd'/>",
           "cxl-fmw.0.size=2G", "-cpu max,pauth-impdef=on"}) {
         EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
     }
