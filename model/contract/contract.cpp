@@ -7,6 +7,10 @@
 
 namespace model::contract {
 
+std::unique_ptr<Contract> make(Kind kind, const Hardware &hardware) {
+    return kind == Kind::Live ? make_live(hardware) : make_shadow(hardware);
+}
+
 std::vector<Area> areas_around(std::uint64_t bar_size, std::uint64_t offset, std::uint64_t size,
                                std::uint64_t page_size) {
     const std::uint64_t begin = round_down(offset, page_size);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // How a kernel shows CXL hardware to user space. Two generations of that interface exist; each is
-// one implementation of Contract, and nothing outside this folder knows the difference.
+// one implementation of Contract. Nobody outside this folder asks which one it is, but the faults,
+// which lie about it.
 //
 // One thing is not as a kernel has it, in either generation. There, the memory of a device that has
 // no committed decoder answers through its file descriptor with EIO. Here it answers as any other
@@ -18,6 +19,16 @@
 #include <vector>
 
 namespace model::contract {
+
+/// The generations: COMP_REGS shows the host's decoders, read-only; or a writable shadow of them
+/// that the kernel keeps.
+enum class Kind { Live, Shadow };
+
+/// True if the memory region begins with what decoder 0 decodes, false if with the device's first
+/// byte, so that what decoder 0 skips is in it. Sizes follow from it, before there is hardware.
+constexpr bool memory_begins_at_decoder0(Kind kind) {
+    return kind == Kind::Live;
+}
 
 /// Region indices of the two CXL regions; both are also found by type.
 inline constexpr std::uint32_t MemoryRegion = 9;
@@ -63,6 +74,8 @@ class Contract {
     virtual std::vector<Area> component_areas() const = 0;
     /// True if COMP_REGS shows hardware, which answers only while memory space is on.
     virtual bool comp_regs_are_live() const = 0;
+    /// True if CONFIG_LOCK of the CXL Device DVSEC can be written, and then freezes CONTROL.
+    virtual bool dvsec_can_be_locked() const = 0;
 
     /// Access to the COMP_REGS region. Returns the bytes transferred. Error EINVAL: alignment,
     /// width, or position.
@@ -79,9 +92,8 @@ class Contract {
     virtual const cxl::HdmBlock &visible_hdm() const = 0;
 };
 
-/// The generation in which COMP_REGS shows the host's decoders, read-only.
+std::unique_ptr<Contract> make(Kind kind, const Hardware &hardware);
 std::unique_ptr<Contract> make_live(const Hardware &hardware);
-/// The generation in which the kernel keeps a writable shadow of the decoders.
 std::unique_ptr<Contract> make_shadow(const Hardware &hardware);
 
 /// [0, bar_size) without [offset, offset + size) rounded out to pages.

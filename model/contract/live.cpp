@@ -31,6 +31,7 @@ class Live final : public Contract {
     }
 
     bool comp_regs_are_live() const override { return true; }
+    bool dvsec_can_be_locked() const override { return false; }
 
     Result<std::size_t> read_comp_regs(std::uint64_t offset, ByteSpan into) const override {
         auto length = checked(offset, into.size());

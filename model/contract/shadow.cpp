@@ -43,6 +43,7 @@ class Shadow final : public Contract {
     }
 
     bool comp_regs_are_live() const override { return false; }
+    bool dvsec_can_be_locked() const override { return true; }
 
     Result<std::size_t> read_comp_regs(std::uint64_t offset, ByteSpan into) const override {
         if (auto refused = check(offset, into.size()); !refused) {

@@ -57,7 +57,7 @@ void add_dvsecs(pci::ConfigSpace &config, const DvsecSetup &setup);
 /// Offset of the CXL Device DVSEC in configuration space, as add_dvsecs() places it.
 inline constexpr std::uint32_t DeviceDvsecOffset = 0x100;
 
-/// Makes CONFIG_LOCK of the LOCK register writable, once: the shadow generation lets it through.
+/// Makes CONFIG_LOCK of the LOCK register writable, once.
 void make_lockable(pci::ConfigSpace &config);
 
 /// Around a write: while CONFIG_LOCK is set, CONTROL and LOCK keep their values (CXL r3.1 section

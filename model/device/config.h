@@ -4,13 +4,14 @@
 
 #include "base/result.h"
 #include "base/size.h"
+#include "contract/contract.h"
 
 #include <cstdint>
 #include <string>
 
 namespace model::device {
 
-enum class ContractKind { Live, Shadow };
+using ContractKind = contract::Kind;
 
 struct Config {
     std::uint64_t hdm_size = 256 * MiB; ///< the memory region: all decoders, and what they skip
@@ -41,17 +42,19 @@ inline constexpr std::uint64_t MaxBarSize = 1ULL << 40;
 inline constexpr std::uint64_t MaxHdmSize = 1ULL << 46;
 inline constexpr std::uint64_t MaxAddress = 1ULL << 52; ///< host physical addresses end here
 
-/// Device memory that the decoders leave out, of what the memory region shows: the live kernel's
-/// begins with what decoder 0 decodes, the shadow kernel's with the device's first byte.
+/// Device memory in front of the memory region: what decoder 0 skips, or nothing.
+constexpr std::uint64_t hidden(const Config &config) {
+    return contract::memory_begins_at_decoder0(config.contract) ? config.decoder_skip : 0;
+}
+
+/// Device memory that the decoders leave out, of what the memory region shows.
 constexpr std::uint64_t skipped(const Config &config) {
-    const unsigned shown = config.decoders - (config.contract == ContractKind::Live ? 1U : 0U);
-    return shown * config.decoder_skip;
+    return config.decoders * config.decoder_skip - hidden(config);
 }
 
 /// Device memory as its decoders count it, from the first byte on, shown or not.
 constexpr std::uint64_t capacity(const Config &config) {
-    const bool hides = config.contract == ContractKind::Live;
-    return config.hdm_size + (hides ? config.decoder_skip : 0);
+    return config.hdm_size + hidden(config);
 }
 
 /// Checks the options against each other and fills in decoder_size and hdm_size where one follows

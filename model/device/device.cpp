@@ -62,8 +62,6 @@ Device::Device(const Config &config, const Quirks &quirks, Memory memory, Memory
       bar_memory_(std::move(bar_memory)),
       config_space_({config.vendor_id, config.device_id, ClassCode, Revision}),
       cachemem_(config.decoders, capacity(config)) {
-    build_config_space();
-    build_engine_bar();
     program_decoders();
     contract::Hardware hardware;
     hardware.registers = &cachemem_;
@@ -73,8 +71,9 @@ Device::Device(const Config &config, const Quirks &quirks, Memory memory, Memory
     hardware.page_size = config_.page_size;
     hardware.firmware_committed = !config_.uncommitted;
     hardware.cache_capable = config_.cache;
-    contract_ = config_.contract == ContractKind::Live ? contract::make_live(hardware)
-                                                       : contract::make_shadow(hardware);
+    contract_ = contract::make(config_.contract, hardware);
+    build_config_space();
+    build_engine_bar();
 }
 
 void Device::build_config_space() {
@@ -96,7 +95,7 @@ void Device::build_config_space() {
     const std::uint64_t ids = std::uint64_t{config_.vendor_id} << 16 | config_.device_id;
     config_space_.add_serial_number(SerialOffset, SerialBase | ids);
     config_space_.add_aer(AerOffset);
-    if (config_.contract == ContractKind::Shadow) {
+    if (contract_->dvsec_can_be_locked()) {
         cxl::make_lockable(config_space_);
     }
     if (quirks_.config_space != nullptr) {
