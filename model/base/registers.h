@@ -48,6 +48,8 @@ class RegisterFile {
 
     /// All values back to their reset values.
     void reset();
+    /// The values of a space that has the same rows.
+    void copy_values(const RegisterFile &from) { value_ = from.value_; }
 
     std::size_t size() const { return value_.size(); }
     ByteView values() const { return value_; }

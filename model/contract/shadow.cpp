@@ -12,7 +12,8 @@ namespace {
 class Shadow final : public Contract {
   public:
     explicit Shadow(const Hardware &hardware)
-        : hardware_(hardware), snapshot_(*hardware.registers), hdm_(hardware.registers->hdm()) {
+        : hardware_(hardware), snapshot_(hardware.registers->registers()),
+          hdm_(hardware.registers->hdm()) {
         restored();
     }
 
@@ -79,8 +80,8 @@ class Shadow final : public Contract {
     /// Snapshot of the hardware; a decoder that firmware committed loses LOCK and BASE, because
     /// the VMM puts the guest's address there.
     void restored() override {
-        snapshot_ = *hardware_.registers;
-        hdm_ = hardware_.registers->hdm();
+        snapshot_.copy_values(hardware_.registers->registers());
+        hdm_.registers().copy_values(hardware_.registers->hdm().registers());
         for (unsigned i = 0; i < hdm_.count(); ++i) {
             const std::uint32_t control = hdm_.control(i);
             if ((control & cxl::hdm::Committed) != 0) {
@@ -137,7 +138,7 @@ class Shadow final : public Contract {
     }
 
     Hardware hardware_;
-    cxl::CacheMemRegisters snapshot_;
+    RegisterFile snapshot_; ///< of what is in front of the decoders
     cxl::HdmBlock hdm_;
 };
 

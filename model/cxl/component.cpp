@@ -63,6 +63,11 @@ CacheMemRegisters::CacheMemRegisters(unsigned decoders, std::uint64_t memory_siz
     registers_.add(link_rows(), LinkOffset);
 }
 
+void CacheMemRegisters::reset() {
+    registers_.reset();
+    hdm_.registers().reset();
+}
+
 void CacheMemRegisters::read(std::uint64_t offset, ByteSpan into) const {
     registers_.read(offset, into);
     const std::uint64_t first = std::max<std::uint64_t>(offset, HdmOffset);

@@ -39,6 +39,9 @@ class CacheMemRegisters {
     void read(std::uint64_t offset, ByteSpan into) const;
     void write(std::uint64_t offset, ByteView from);
 
+    /// All registers as after power-on: no decoder is programmed.
+    void reset();
+
     /// Everything but the HDM decoders.
     RegisterFile &registers() { return registers_; }
     const RegisterFile &registers() const { return registers_; }

@@ -355,7 +355,7 @@ Result<void> Device::full_reset() {
     if (auto cleared = clear_bar_memory(); !cleared) {
         return cleared;
     }
-    cachemem_ = cxl::CacheMemRegisters(config_.decoders, capacity(config_));
+    cachemem_.reset();
     program_decoders();
     engine_.stop();
     engine_bar_.reset();
