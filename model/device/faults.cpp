@@ -79,6 +79,12 @@ bool writes(const FaultView &view, std::uint32_t region) {
 
 // --- changing replies ----------------------------------------------------------------------------
 
+Bytes region_info(const RegionInfo &info, const std::vector<InfoCap> &caps, std::uint32_t argsz) {
+    Bytes bytes;
+    append(bytes, info);
+    return vfio_user::info_with_caps(vfio_user::RegionInfoForm, std::move(bytes), caps, argsz);
+}
+
 /// Rebuilds the region info of `index` after `change(info, caps)`, honestly in every other respect.
 template <typename Change>
 void edit_region(FaultView &view, Reply &reply, std::uint32_t index, Change change) {
@@ -93,17 +99,9 @@ void edit_region(FaultView &view, Reply &reply, std::uint32_t index, Change chan
         return; // the client asks again with room for the capabilities
     }
     change(info, caps);
-    const Bytes chain = vfio_user::serialize_caps(caps, sizeof(RegionInfo));
-    info.argsz = static_cast<std::uint32_t>(sizeof(RegionInfo) + chain.size());
-    const bool room = info_argsz(view) >= info.argsz && !caps.empty();
     info.flags &= ~std::uint32_t{VFIO_REGION_INFO_FLAG_CAPS};
-    info.flags |= room ? VFIO_REGION_INFO_FLAG_CAPS : 0U;
-    info.cap_offset = room ? static_cast<std::uint32_t>(sizeof(RegionInfo)) : 0U;
-    reply.payload.clear();
-    append(reply.payload, info);
-    if (room) {
-        reply.payload.insert(reply.payload.end(), chain.begin(), chain.end());
-    }
+    info.cap_offset = 0;
+    reply.payload = region_info(info, caps, info_argsz(view));
     if ((info.flags & VFIO_REGION_INFO_FLAG_MMAP) == 0) {
         reply.fds.clear();
     }
@@ -382,19 +380,9 @@ const std::array kTable = {
                   info.index = contract::RegionCount;
                   info.size = view.config.hdm_size;
                   info.flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
-                  const Bytes chain = vfio_user::serialize_caps(
-                      {contract::type_cap(uapi::SubtypeMemory)}, sizeof(RegionInfo));
-                  info.argsz = static_cast<std::uint32_t>(sizeof(RegionInfo) + chain.size());
                   reply = Reply{};
-                  const bool room = request->argsz >= info.argsz;
-                  if (room) {
-                      info.flags |= VFIO_REGION_INFO_FLAG_CAPS;
-                      info.cap_offset = sizeof(RegionInfo);
-                  }
-                  append(reply.payload, info);
-                  if (room) {
-                      reply.payload.insert(reply.payload.end(), chain.begin(), chain.end());
-                  }
+                  reply.payload = region_info(info, {contract::type_cap(uapi::SubtypeMemory)},
+                                              request->argsz);
               }
           }},
     Fault{"no-memory-region", "gives its memory region a type that nobody knows",

@@ -30,6 +30,29 @@ Bytes serialize_caps(const std::vector<InfoCap> &caps, std::uint32_t start) {
     return chain;
 }
 
+Bytes info_with_caps(const InfoForm &form, Bytes info, const std::vector<InfoCap> &caps,
+                     std::uint32_t argsz) {
+    constexpr std::size_t Flags = sizeof(argsz);
+    const Bytes chain = serialize_caps(caps, static_cast<std::uint32_t>(form.with_caps));
+    const std::size_t whole = caps.empty() ? form.alone : form.with_caps + chain.size();
+    store(ByteSpan(info), 0, static_cast<std::uint32_t>(whole));
+    if (caps.empty() || argsz < whole) {
+        return info;
+    }
+    info.resize(form.with_caps);
+    store(ByteSpan(info), Flags, load<std::uint32_t>(info, Flags) | form.flag);
+    store(ByteSpan(info), form.cap_offset, static_cast<std::uint32_t>(form.with_caps));
+    info.insert(info.end(), chain.begin(), chain.end());
+    return info;
+}
+
+const InfoCap *find_cap(const std::vector<InfoCap> &caps, std::uint16_t id, std::size_t size) {
+    const auto found = std::find_if(caps.begin(), caps.end(), [&](const InfoCap &cap) {
+        return cap.id == id && cap.body.size() >= size;
+    });
+    return found == caps.end() ? nullptr : &*found;
+}
+
 Result<std::vector<InfoCap>> parse_caps(ByteView info, std::uint32_t start) {
     std::vector<InfoCap> caps;
     std::uint32_t at = start;

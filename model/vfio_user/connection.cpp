@@ -120,23 +120,6 @@ bool takes_fds(std::uint16_t command) {
            command == static_cast<std::uint16_t>(Command::DeviceSetIrqs);
 }
 
-/// Region info or device info with its capabilities behind it. Where argsz has no room for the
-/// whole, the structure goes out alone and its argsz says how much is needed.
-template <typename Info> Bytes info_with_caps(Info info, const Bytes &chain, std::uint32_t argsz) {
-    Bytes payload;
-    const std::size_t whole = sizeof(Info) + chain.size();
-    info.argsz = static_cast<std::uint32_t>(whole);
-    if (!chain.empty() && argsz >= whole) {
-        info.flags |= VFIO_REGION_INFO_FLAG_CAPS;
-        info.cap_offset = sizeof(Info);
-        append(payload, info);
-        payload.insert(payload.end(), chain.begin(), chain.end());
-    } else {
-        append(payload, info);
-    }
-    return payload;
-}
-
 } // namespace
 
 const char *command_name(std::uint16_t command) {
@@ -464,21 +447,10 @@ Reply Connection::device_info(const Message &message, LogEntry &entry) {
                       fmt::format("argsz {} is below {}", request.argsz, sizeof(DeviceInfo)));
     }
     const auto device = device_.describe_device();
-    const DeviceInfo info = {sizeof(DeviceInfo), device.flags, device.num_regions, device.num_irqs};
-    if (device.caps.empty()) {
-        return with_payload(info);
-    }
-    DeviceInfoWithCaps longer = {info, 0, 0};
-    const Bytes chain = serialize_caps(device.caps, sizeof(DeviceInfoWithCaps));
-    const std::size_t whole = sizeof(longer) + chain.size();
-    longer.info.argsz = static_cast<std::uint32_t>(whole);
-    if (request.argsz < whole) {
-        return with_payload(longer.info); // the protocol's 16 bytes; argsz says what is needed
-    }
-    longer.info.flags |= VFIO_DEVICE_FLAGS_CAPS;
-    longer.cap_offset = sizeof(DeviceInfoWithCaps);
-    Reply reply = with_payload(longer);
-    reply.payload.insert(reply.payload.end(), chain.begin(), chain.end());
+    Bytes info;
+    append(info, DeviceInfo{sizeof(DeviceInfo), device.flags, device.num_regions, device.num_irqs});
+    Reply reply;
+    reply.payload = info_with_caps(DeviceInfoForm, std::move(info), device.caps, request.argsz);
     return reply;
 }
 
@@ -496,14 +468,15 @@ Reply Connection::region_info(const Message &message, LogEntry &entry) {
     if (!region) {
         return refuse(entry, region.error());
     }
-    RegionInfo info = {};
-    info.flags = region->flags;
-    info.index = request.index;
-    info.size = region->size;
-    info.offset = region->offset;
+    Bytes info;
+    append(info, RegionInfo{.argsz = sizeof(RegionInfo),
+                            .flags = region->flags,
+                            .index = request.index,
+                            .cap_offset = 0,
+                            .size = region->size,
+                            .offset = region->offset});
     Reply reply;
-    reply.payload =
-        info_with_caps(info, serialize_caps(region->caps, sizeof(RegionInfo)), request.argsz);
+    reply.payload = info_with_caps(RegionInfoForm, std::move(info), region->caps, request.argsz);
     if ((region->flags & VFIO_REGION_INFO_FLAG_MMAP) != 0 && region->fd) {
         reply.fds.push_back(std::move(region->fd));
     }
