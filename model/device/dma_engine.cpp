@@ -175,52 +175,53 @@ DmaEngine::Done DmaEngine::guarded(Done done) const {
     };
 }
 
-void DmaEngine::read_client(std::uint64_t iova, ByteSpan into, Done done) {
-    const auto piece = host_.engine_dma().find(iova, into.size(), false);
-    if (!piece || piece->size < into.size()) {
-        done(fail(EFAULT));
-        return;
+Result<DmaEngine::Reach> DmaEngine::reach(std::uint64_t iova, std::uint64_t count, bool write) {
+    const auto piece = host_.engine_dma().find(iova, count, write);
+    if (!piece || piece->size < count) {
+        return fail(EFAULT);
     }
     if (piece->entry->mapping) {
-        done(move_bytes(piece->entry->mapping.bytes().subspan(piece->offset, into.size()), into));
-        return;
+        return Reach{piece->entry->mapping.bytes().subspan(piece->offset, count), nullptr};
     }
     auto *client = host_.engine_client();
     if (client == nullptr) {
-        done(fail(ENOTCONN));
-        return;
+        return fail(ENOTCONN);
     }
-    client->dma_read(
-        iova, static_cast<std::uint32_t>(into.size()),
-        [into, done = guarded(std::move(done)), epoch = epoch_, this](Result<Bytes> bytes) {
-            if (epoch != epoch_) {
-                return; // `into` may be gone
-            }
-            if (!bytes) {
-                done(tl::unexpected(bytes.error()));
-                return;
-            }
-            std::copy(bytes->begin(), bytes->end(), into.begin());
-            done({});
-        });
+    return Reach{{}, client};
+}
+
+void DmaEngine::read_client(std::uint64_t iova, ByteSpan into, Done done) {
+    const auto there = reach(iova, into.size(), false);
+    if (!there) {
+        done(tl::unexpected(there.error()));
+    } else if (there->client == nullptr) {
+        done(move_bytes(there->bytes, into));
+    } else {
+        there->client->dma_read(
+            iova, static_cast<std::uint32_t>(into.size()),
+            [into, done = guarded(std::move(done)), epoch = epoch_, this](Result<Bytes> bytes) {
+                if (epoch != epoch_) {
+                    return; // `into` may be gone
+                }
+                if (!bytes) {
+                    done(tl::unexpected(bytes.error()));
+                    return;
+                }
+                std::copy(bytes->begin(), bytes->end(), into.begin());
+                done({});
+            });
+    }
 }
 
 void DmaEngine::write_client(std::uint64_t iova, ByteView from, Done done) {
-    const auto piece = host_.engine_dma().find(iova, from.size(), true);
-    if (!piece || piece->size < from.size()) {
-        done(fail(EFAULT));
-        return;
+    const auto there = reach(iova, from.size(), true);
+    if (!there) {
+        done(tl::unexpected(there.error()));
+    } else if (there->client == nullptr) {
+        done(move_bytes(from, there->bytes));
+    } else {
+        there->client->dma_write(iova, from, guarded(std::move(done)));
     }
-    if (piece->entry->mapping) {
-        done(move_bytes(from, piece->entry->mapping.bytes().subspan(piece->offset, from.size())));
-        return;
-    }
-    auto *client = host_.engine_client();
-    if (client == nullptr) {
-        done(fail(ENOTCONN));
-        return;
-    }
-    client->dma_write(iova, from, guarded(std::move(done)));
 }
 
 void DmaEngine::fetch() {

@@ -168,11 +168,17 @@ class DmaEngine {
     void complete(engine::Status status);
     void finish();
 
-    /// Copies one piece of at most `count` bytes from or to client memory; `done` runs at once, or
-    /// when the client has answered. Ignored if the engine has been stopped in between.
+    /// Copies one piece, of one mapping, from or to client memory; `done` runs at once, or when the
+    /// client has answered. Ignored if the engine has been stopped in between.
     void read_client(std::uint64_t iova, ByteSpan into, Done done);
     void write_client(std::uint64_t iova, ByteView from, Done done);
     Done guarded(Done done) const;
+    /// That piece: its bytes, or empty and the client to ask for them. Error: there is neither.
+    struct Reach {
+        ByteSpan bytes;
+        vfio_user::ClientMemory *client = nullptr;
+    };
+    Result<Reach> reach(std::uint64_t iova, std::uint64_t count, bool write);
 
     RegisterFile &registers_;
     EngineHost &host_;
