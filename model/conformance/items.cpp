@@ -8,6 +8,7 @@
 #include "contract/uapi.h"
 #include "cxl/component.h"
 #include "cxl/dvsec.h"
+#include "cxl/walk.h"
 
 #include <algorithm>
 #include <gtest/gtest.h>
@@ -20,6 +21,7 @@ namespace {
 
 namespace hdm = cxl::hdm;
 namespace uapi = contract::uapi;
+using vfio_user::find_cap;
 
 constexpr std::uint32_t Config = VFIO_PCI_CONFIG_REGION_INDEX;
 constexpr std::uint32_t LockCommit = hdm::Commit | hdm::LockOnCommit;
@@ -27,16 +29,6 @@ constexpr std::uint64_t Page = 4096;
 constexpr std::uint64_t LargePage = 2 << 20;
 constexpr std::uint16_t ViralEnable = 1U << 14;
 constexpr auto ResetTimeout = std::chrono::seconds(2);
-
-const vfio_user::InfoCap *find_cap(const std::vector<vfio_user::InfoCap> &caps, std::uint16_t id,
-                                   std::size_t size) {
-    for (const auto &cap : caps) {
-        if (cap.id == id && cap.body.size() >= size) {
-            return &cap;
-        }
-    }
-    return nullptr;
-}
 
 class Conformance : public ::testing::Test {
   protected:
@@ -97,13 +89,9 @@ class Conformance : public ::testing::Test {
     }
 
     std::uint32_t get(std::uint32_t region, std::uint64_t offset) {
-        std::uint32_t value = 0;
-        const auto got =
-            target_->read(region, offset, std::as_writable_bytes(std::span(&value, 1)));
-        EXPECT_TRUE(got.has_value())
-            << "region " << region << " offset " << offset << ": " << got.error().text;
-        EXPECT_EQ(got.value_or(0), sizeof(value));
-        return value;
+        const auto value = read_dword(*target_, region, offset);
+        EXPECT_TRUE(value.has_value()) << value.error().text;
+        return value.value_or(0);
     }
     Result<std::size_t> put(std::uint32_t region, std::uint64_t offset, std::uint32_t value) {
         return target_->write(region, offset, std::as_bytes(std::span(&value, 1)));
@@ -140,24 +128,13 @@ class Conformance : public ::testing::Test {
     }
 
     /// Offset of the HDM block in COMP_REGS; walks the array where the region begins with one.
-    std::uint64_t hdm_base() {
-        if (!is_shadow()) {
-            return 0;
-        }
-        return walk([&](std::uint64_t offset) { return get(regs_index_, offset); }).value_or(0);
-    }
-    /// Offset of capability 5 from the array header, read by `dword`.
-    template <typename Read> std::optional<std::uint64_t> walk(Read dword) {
-        const std::uint32_t header = dword(std::uint64_t{0});
-        EXPECT_EQ(header & 0xffff, cxl::CapIdCacheMem) << "no CM array header";
-        for (std::uint64_t i = 1; i <= header >> 24; ++i) {
-            const std::uint32_t entry = dword(4 * i);
-            if ((entry & 0xffff) == cxl::CapIdHdm) {
-                return entry >> 20;
-            }
-        }
-        ADD_FAILURE() << "the CM array has no HDM decoder capability";
-        return std::nullopt;
+    std::uint64_t hdm_base() { return is_shadow() ? walk(regs_index_, 0) : 0; }
+    /// Offset of capability 5 from the array header that is at `array` of a region.
+    std::uint64_t walk(std::uint32_t region, std::uint64_t array) {
+        const auto found = cxl::find_hdm(
+            [&](std::uint32_t offset) { return read_dword(*target_, region, array + offset); });
+        EXPECT_TRUE(found.has_value()) << found.error().text;
+        return found.value_or(0);
     }
     unsigned decoder_count() { return hdm::decode_count(get(regs_index_, hdm_base())); }
     std::uint64_t decoder(unsigned index) { return hdm_base() + hdm::decoder_offset(index); }
@@ -172,18 +149,16 @@ class Conformance : public ::testing::Test {
 
     /// Offset of a CXL DVSEC in configuration space, 0: not there.
     std::uint32_t dvsec(std::uint16_t id) {
-        std::uint32_t at = 0x100;
-        for (int hops = 0; at >= 0x100 && hops < 1024; ++hops) {
-            const std::uint32_t header = get(Config, at);
-            if ((header & 0xffff) == pci::ExtCapDvsec &&
-                (get(Config, at + 4) & 0xffff) == cxl::CxlVendor &&
-                (get(Config, at + 8) & 0xffff) == id) {
-                return at;
-            }
-            at = header >> 20;
-        }
-        ADD_FAILURE() << "no CXL DVSEC with id " << id;
-        return 0;
+        const auto found =
+            cxl::find_dvsec(id, [&](std::uint32_t at) { return read_dword(*target_, Config, at); });
+        EXPECT_TRUE(found.has_value()) << found.error().text;
+        return found.value_or(0);
+    }
+    /// Where the Register Locator says that the component registers are.
+    Result<cxl::ComponentPlace> component() {
+        return cxl::find_component(dvsec(cxl::DvsecLocator), [&](std::uint32_t at) {
+            return read_dword(*target_, Config, at);
+        });
     }
     std::uint16_t config16(std::uint32_t offset) {
         return static_cast<std::uint16_t>(get(Config, offset & ~3U) >> (8 * (offset & 2)));
@@ -392,32 +367,21 @@ TEST_F(Conformance, Item15_BlockIsHiddenInBar) {
     for (std::uint64_t at = 0; at + 4 <= regs_->size; at += 4) {
         ASSERT_EQ(get(where.bar, where.offset + at), UINT32_MAX) << "block + " << at;
     }
-    const auto locator = dvsec(cxl::DvsecLocator);
-    ASSERT_NE(locator, 0U);
-    const std::uint64_t block = get(Config, locator + 0xc) & 0xffff0000U;
-    EXPECT_EQ(get(where.bar, block + cxl::CacheMemOffset) & 0xffff, cxl::CapIdCacheMem);
+    const auto place = component();
+    ASSERT_TRUE(place.has_value()) << place.error().text;
+    EXPECT_EQ(get(where.bar, place->offset + cxl::CacheMemOffset) & 0xffff, cxl::CapIdCacheMem);
 }
 
 TEST_F(Conformance, Item16_LocatorLeadsToTheDecoders) {
     REQUIRE_REGIONS();
     const auto where = geometry();
     ASSERT_LT(where.bar, 6U);
-    const auto at = dvsec(cxl::DvsecLocator);
-    ASSERT_NE(at, 0U);
-    const std::uint32_t length = get(Config, at + 4) >> 20;
-    std::optional<std::uint64_t> block;
-    for (std::uint32_t entry = 0xc; entry + 8 <= length; entry += 8) {
-        const std::uint32_t low = get(Config, at + entry);
-        if ((low >> 8 & 0xff) == cxl::BlockIdComponent) {
-            EXPECT_EQ(low & 7, where.bar) << "the BIR is not the geometry's BAR";
-            block = (low & 0xffff0000U) | std::uint64_t{get(Config, at + entry + 4)} << 32;
-        }
-    }
-    ASSERT_TRUE(block.has_value()) << "no component register block in the Register Locator";
-    const std::uint64_t array = *block + cxl::CacheMemOffset;
-    const auto found = walk([&](std::uint64_t offset) { return get(where.bar, array + offset); });
-    ASSERT_TRUE(found.has_value());
-    EXPECT_EQ(is_shadow() ? array : array + *found, where.offset);
+    const auto place = component();
+    ASSERT_TRUE(place.has_value()) << place.error().text;
+    EXPECT_EQ(place->bar, where.bar) << "the BIR is not the geometry's BAR";
+    const std::uint64_t array = place->offset + cxl::CacheMemOffset;
+    const auto found = walk(where.bar, array);
+    EXPECT_EQ(is_shadow() ? array : array + found, where.offset);
     for (unsigned i = 0; i < decoder_count() && committed(i); ++i) {
         const auto size = pair(i, hdm::SizeLow);
         EXPECT_GT(size, 0U) << "decoder " << i;

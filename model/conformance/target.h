@@ -55,6 +55,9 @@ class Target {
     virtual Result<void> map_dma_buf(std::uint32_t region, std::uint64_t size) = 0;
 };
 
+/// Four bytes through the device's fd. Error: errno, EIO where fewer came; text names the register.
+Result<std::uint32_t> read_dword(Target &target, std::uint32_t region, std::uint64_t offset);
+
 /// The device that a client has negotiated with.
 std::unique_ptr<Target> make_vfio_user(std::unique_ptr<vfio_user::Client> client);
 /// Opens the device behind a vfio-user socket. Error: errno and text.

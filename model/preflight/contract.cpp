@@ -2,7 +2,7 @@
 #include "preflight/contract.h"
 
 #include "contract/uapi.h"
-#include "cxl/component.h"
+#include "cxl/walk.h"
 #include "pci/config_space.h"
 
 #include <cerrno>
@@ -18,21 +18,12 @@ namespace uapi = contract::uapi;
 using conformance::Target;
 using conformance::TargetDevice;
 using conformance::TargetRegion;
-using vfio_user::InfoCap;
+using vfio_user::find_cap;
 
 // The layout of June 2026 used the shadow generation's id with 48 bytes.
 constexpr std::size_t RetiredBody = 48 - sizeof(vfio_info_cap_header);
 // More regions than any kernel has: a lie.
 constexpr std::uint32_t MostRegions = 100;
-
-const InfoCap *find_cap(const std::vector<InfoCap> &caps, std::uint16_t id) {
-    for (const auto &cap : caps) {
-        if (cap.id == id) {
-            return &cap;
-        }
-    }
-    return nullptr;
-}
 
 /// The two CXL regions as their types name them.
 struct Found {
@@ -127,35 +118,7 @@ class Registers {
     Registers(Target &target, std::uint32_t region) : target_(target), region_(region) {}
 
     Result<std::uint32_t> dword(std::uint64_t offset) {
-        std::uint32_t value = 0;
-        const auto got =
-            target_.read(region_, offset, std::as_writable_bytes(std::span(&value, 1)));
-        if (!got || *got != sizeof(value)) {
-            return fail(got ? EIO : got.error().code,
-                        fmt::format("register {:#x} of region {} cannot be read: {}", offset,
-                                    region_, got ? "short read" : got.error().text));
-        }
-        return value;
-    }
-
-    /// Offset of the HDM decoder block; live: where the region begins.
-    Result<std::uint64_t> find_hdm() {
-        const auto header = dword(0);
-        if (!header) {
-            return tl::unexpected(header.error());
-        }
-        for (std::uint64_t i = 1; (*header & 0xffff) == cxl::CapIdCacheMem && i <= *header >> 24;
-             ++i) {
-            const auto entry = dword(4 * i);
-            if (!entry) {
-                return tl::unexpected(entry.error());
-            }
-            if ((*entry & 0xffff) == cxl::CapIdHdm) {
-                return *entry >> 20;
-            }
-        }
-        return fail(EPROTO,
-                    fmt::format("no HDM decoder capability behind array header {:#010x}", *header));
+        return conformance::read_dword(target_, region_, offset);
     }
 
     /// Two registers, the low one first.
@@ -219,7 +182,8 @@ std::string read_decoders(Target &target, VfioFacts &facts) {
     Registers registers(target, facts.registers->index);
     std::uint64_t block = 0;
     if (facts.generation == Generation::Shadow) {
-        const auto found = registers.find_hdm();
+        const auto found =
+            cxl::find_hdm([&](std::uint32_t offset) { return registers.dword(offset); });
         if (!found) {
             return found.error().text;
         }

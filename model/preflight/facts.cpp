@@ -3,7 +3,10 @@
 
 #include "cxl/dvsec.h"
 #include "cxl/hdm_decoder.h"
+#include "cxl/walk.h"
 #include "pci/config_space.h"
+
+#include <cerrno>
 
 namespace model::preflight {
 
@@ -11,25 +14,6 @@ namespace {
 
 template <typename T> T field(ByteView config, std::size_t at) {
     return fits(at, sizeof(T), config.size()) ? load<T>(config, at) : T{0};
-}
-
-// PCIe r6.0 section 7.9.6: vendor, revision and length at +4, id at +8.
-std::optional<std::uint32_t> find_dvsec(ByteView config, std::uint16_t id) {
-    constexpr unsigned MostHops = (pci::ConfigSize - pci::ExtendedStart) / 4;
-    std::uint32_t at = pci::ExtendedStart;
-    for (unsigned hops = 0; at >= pci::ExtendedStart && hops < MostHops; ++hops) {
-        if (!fits(at, 12, config.size())) {
-            break;
-        }
-        const auto header = load<std::uint32_t>(config, at);
-        if ((header & 0xffff) == pci::ExtCapDvsec &&
-            field<std::uint16_t>(config, at + 4) == cxl::CxlVendor &&
-            field<std::uint16_t>(config, at + 8) == id) {
-            return at;
-        }
-        at = (header >> 20) & ~3U;
-    }
-    return std::nullopt;
 }
 
 DvsecRange decode_range(ByteView config, std::uint32_t at) {
@@ -56,22 +40,6 @@ CxlDvsec decode_device_dvsec(ByteView config, std::uint32_t at) {
     return dvsec;
 }
 
-// CXL r3.1 section 8.1.9: blocks of two dwords, the first at +0xc
-std::optional<ComponentPlace> decode_locator(ByteView config, std::uint32_t at) {
-    constexpr std::uint32_t FirstBlock = 0xc;
-    constexpr std::uint32_t BlockSize = 8;
-    const std::uint32_t length = field<std::uint32_t>(config, at + 4) >> 20;
-    for (std::uint32_t block = FirstBlock; block + BlockSize <= length; block += BlockSize) {
-        const auto low = field<std::uint32_t>(config, at + block);
-        if (((low >> 8) & 0xff) == cxl::BlockIdComponent) {
-            return ComponentPlace{
-                low & 7U, std::uint64_t{field<std::uint32_t>(config, at + block + 4)} << 32 |
-                              (low & 0xffff0000U)};
-        }
-    }
-    return std::nullopt;
-}
-
 } // namespace
 
 PciFacts decode_config(ByteView config) {
@@ -81,11 +49,18 @@ PciFacts decode_config(ByteView config) {
     facts.device = field<std::uint16_t>(config, pci::reg::DeviceId);
     facts.class_code = field<std::uint32_t>(config, pci::reg::ClassCode - 1) >> 8;
     facts.header_type = field<std::uint8_t>(config, pci::reg::HeaderType) & 0x7f;
-    if (const auto at = find_dvsec(config, cxl::DvsecDevice)) {
+    const auto dword = [&](std::uint32_t at) -> Result<std::uint32_t> {
+        return fits(at, sizeof(std::uint32_t), config.size())
+                   ? Result<std::uint32_t>(load<std::uint32_t>(config, at))
+                   : fail(ENODATA, "that much of configuration space was not read");
+    };
+    if (const auto at = cxl::find_dvsec(cxl::DvsecDevice, dword)) {
         facts.cxl = decode_device_dvsec(config, *at);
     }
-    if (const auto at = find_dvsec(config, cxl::DvsecLocator)) {
-        facts.component = decode_locator(config, *at);
+    if (const auto at = cxl::find_dvsec(cxl::DvsecLocator, dword)) {
+        if (const auto place = cxl::find_component(*at, dword)) {
+            facts.component = *place;
+        }
     }
     return facts;
 }

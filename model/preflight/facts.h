@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/bytes.h"
+#include "cxl/walk.h"
 
 #include <cstdint>
 #include <optional>
@@ -25,12 +26,6 @@ struct CxlDvsec {
     std::vector<DvsecRange> ranges; ///< those that the device says it has, two at most
 };
 
-/// Where the Register Locator DVSEC says that the component registers are.
-struct ComponentPlace {
-    unsigned bar = 0;
-    std::uint64_t offset = 0;
-};
-
 struct PciFacts {
     std::uint16_t vendor = 0;
     std::uint16_t device = 0;
@@ -38,7 +33,7 @@ struct PciFacts {
     std::uint8_t header_type = 0;
     std::size_t config_size = 0; ///< bytes that could be read
     std::optional<CxlDvsec> cxl;
-    std::optional<ComponentPlace> component;
+    std::optional<cxl::ComponentPlace> component; ///< as the Register Locator DVSEC has it
     /// Size of each BAR slot, 0: none or without an address. Empty: not known.
     std::vector<std::uint64_t> bars;
 };

@@ -2,6 +2,7 @@
 // Hardware registers and both generations of the contract, without any message.
 #include "contract/contract.h"
 #include "contract/uapi.h"
+#include "cxl/walk.h"
 #include "tests/harness.h"
 
 namespace model::test {
@@ -119,14 +120,33 @@ TEST(Component, WalkingTheArrayFindsTheDecoders) {
     const auto header = load<std::uint32_t>(bytes);
     EXPECT_EQ(header & 0xffff, 1U);
     EXPECT_EQ(header >> 24, 3U);
-    std::uint32_t found = 0;
-    for (std::uint32_t i = 1; i <= header >> 24; ++i) {
-        const auto entry = load<std::uint32_t>(bytes, 4 * i);
-        if ((entry & 0xffff) == cxl::CapIdHdm) {
-            found = entry >> 20;
-        }
+    const auto dword = [&](std::uint32_t at) -> Result<std::uint32_t> {
+        return load<std::uint32_t>(bytes, at);
+    };
+    EXPECT_EQ(value_of(cxl::find_hdm(dword)), cxl::HdmOffset);
+}
+
+// What a device says that has never heard of the rules.
+TEST(Walks, EndWhateverIsRead) {
+    for (const std::uint32_t everywhere :
+         {0U, UINT32_MAX, 0x10000023U, 0x10010023U, 0xff000001U, 0xffc00023U}) {
+        unsigned reads = 0;
+        const auto dword = [&](auto) -> Result<std::uint32_t> {
+            ++reads;
+            return everywhere;
+        };
+        EXPECT_EQ(code_of(cxl::find_dvsec(cxl::DvsecDevice, dword)), ENOENT);
+        EXPECT_EQ(code_of(cxl::find_hdm(dword)), EPROTO);
+        EXPECT_EQ(code_of(cxl::find_component(0x100, dword)), ENOENT);
+        EXPECT_LT(reads, 5000U) << everywhere;
     }
-    EXPECT_EQ(found, cxl::HdmOffset);
+}
+
+TEST(Walks, EndWhereNothingCanBeRead) {
+    const auto dword = [](auto) -> Result<std::uint32_t> { return fail(EIO); };
+    EXPECT_EQ(code_of(cxl::find_dvsec(cxl::DvsecDevice, dword)), EIO);
+    EXPECT_EQ(code_of(cxl::find_hdm(dword)), EIO);
+    EXPECT_EQ(code_of(cxl::find_component(0x100, dword)), EIO);
 }
 
 TEST(Component, RasStatusIsClearedByWritingOneAndHeadersAreReadOnly) {
