@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A device of the kernel's VFIO: container, group and device as <linux/vfio.h> has them.
+#include "base/files.h"
 #include "conformance/dma_buf.h"
 #include "conformance/target.h"
 
@@ -40,12 +41,6 @@ Result<UniqueFd> open_device(const std::string &path, std::string_view absent,
         return fail_errno("cannot open " + path, errno == EBUSY ? busy : absent);
     }
     return fd;
-}
-
-/// Name of what a link in sysfs leads to; empty: there is no such link.
-std::string link_name(const fs::path &path) {
-    std::error_code error;
-    return fs::read_symlink(path, error).filename().string();
 }
 
 /// An information ioctl whose answer can end in capabilities: asked again with as many bytes as

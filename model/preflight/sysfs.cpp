@@ -2,6 +2,7 @@
 #include "preflight/sysfs.h"
 
 #include "base/fd.h"
+#include "base/files.h"
 #include "pci/config_space.h"
 
 #include <algorithm>
@@ -11,7 +12,6 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
-#include <fstream>
 #include <linux/kvm.h>
 #include <regex>
 #include <sstream>
@@ -28,11 +28,9 @@ namespace fs = std::filesystem;
 
 constexpr std::uint32_t BaseClassBridge = 0x06;
 
+/// Without the end of its last line.
 std::string read_text(const std::string &path) {
-    const std::ifstream file(path);
-    std::ostringstream text;
-    text << file.rdbuf();
-    auto value = text.str();
+    auto value = read_file(path);
     while (!value.empty() && (value.back() == '\n' || value.back() == ' ')) {
         value.pop_back();
     }
@@ -45,13 +43,6 @@ std::uint64_t read_number(const std::string &path) {
     std::uint64_t value = 0;
     std::from_chars(text.data() + (hex ? 2 : 0), text.data() + text.size(), value, hex ? 16 : 10);
     return value;
-}
-
-/// Last part of what a link points at, empty: no link.
-std::string link_name(const std::string &path) {
-    std::error_code error;
-    const auto target = fs::read_symlink(path, error);
-    return error ? std::string() : target.filename().string();
 }
 
 std::vector<std::string> entries(const std::string &path) {

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <sstream>
 
 namespace tools {
 
@@ -85,16 +83,6 @@ std::size_t line_at(std::string_view text, std::size_t offset) {
 
 bool fits(const RE2 &expression, std::string_view text) {
     return expression.Match(text, 0, text.size(), RE2::ANCHOR_START, nullptr, 0);
-}
-
-std::optional<std::string> read_text(const std::string &path) {
-    const std::ifstream file(path, std::ios::binary);
-    if (!file) {
-        return std::nullopt;
-    }
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
 }
 
 } // namespace tools

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
 #include <re2/re2.h>
 #include <string>
 #include <string_view>
@@ -38,8 +37,5 @@ std::size_t line_at(std::string_view text, std::size_t offset);
 
 /// Does the expression fit at the beginning of the text? What follows does not matter.
 bool fits(const RE2 &expression, std::string_view text);
-
-/// The whole file. Nothing: it cannot be read.
-std::optional<std::string> read_text(const std::string &path);
 
 } // namespace tools

@@ -2,6 +2,7 @@
 // check-bench: that cxl-type2-bench works, in TAP. It runs with the least of everything, and what
 // it writes has the form that readers of it rely on. No time is judged here, what is counted is.
 #include "base/cleanup.h"
+#include "base/files.h"
 #include "base/paths.h"
 #include "base/process.h"
 #include "base/tap.h"
@@ -73,16 +74,16 @@ int check() {
     if (!tap.check("bench runs to its end", wrong)) {
         return tap.end();
     }
-    const auto result = json::parse(bench::read_file(stem + ".json"), nullptr, false);
+    const auto result = json::parse(model::read_file(stem + ".json"), nullptr, false);
     if (!tap.check("bench.json has its form", bench::wrong_form(result))) {
         return tap.end();
     }
     tap.check("samples are there and in order", bench::out_of_order(result));
     tap.check(
         "bench.png is a picture",
-        bench::read_file(stem + ".png").starts_with("\x89PNG\r\n\x1a\n") ? "" : "no PNG signature");
+        model::read_file(stem + ".png").starts_with("\x89PNG\r\n\x1a\n") ? "" : "no PNG signature");
     tap.check("the table tells every target",
-              targets_missing_in(bench::read_file(stem + ".txt"), result));
+              targets_missing_in(model::read_file(stem + ".txt"), result));
     tap.check("programming a decoder is seen by QEMU and by no device",
               requests_of_programming(result));
     tap.check("the memory of a device has no dirty bitmaps", too_much_memory(result));

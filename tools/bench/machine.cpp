@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "bench/machine.h"
 
+#include "base/files.h"
 #include "base/paths.h"
 
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <fstream>
-#include <iterator>
 #include <system_error>
 
 namespace tools::bench {
@@ -84,7 +83,7 @@ Result<Machine> Machine::start(const Setting &setting, const fs::path &folder,
     const auto status = qmp ? qmp->ask("query-status") : tl::unexpected(qmp.error());
     if (!status) {
         return fail(status.error().code,
-                    fmt::format("{}: {}\n{}", status.error().text, read_file(log),
+                    fmt::format("{}: {}\n{}", status.error().text, model::read_file(log),
                                 fmt::join(command.words, " ")));
     }
     const std::chrono::duration<double> took = Clock::now() - begin;
@@ -92,12 +91,7 @@ Result<Machine> Machine::start(const Setting &setting, const fs::path &folder,
 }
 
 std::string Machine::said() const {
-    return read_file(log_);
-}
-
-std::string read_file(const fs::path &path) {
-    std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
+    return model::read_file(log_);
 }
 
 } // namespace tools::bench

@@ -79,7 +79,4 @@ class Machine {
     double seconds_;
 };
 
-/// All of a file; empty where it cannot be read.
-std::string read_file(const std::filesystem::path &path);
-
 } // namespace tools::bench

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "bench/report.h"
 
+#include "base/files.h"
 #include "base/paths.h"
 #include "base/size.h"
 
@@ -89,16 +90,17 @@ Result<Facts> facts_of_machine(const Setting &setting) {
     utsname system = {};
     uname(&system);
     Facts on;
-    on.cpu = field(read_file("/proc/cpuinfo"), "model name");
+    on.cpu = field(model::read_file("/proc/cpuinfo"), "model name");
     on.cores = std::thread::hardware_concurrency();
     on.memory_mib =
-        std::strtoull(field(read_file("/proc/meminfo"), "MemTotal").c_str(), nullptr, 10) / 1024;
+        std::strtoull(field(model::read_file("/proc/meminfo"), "MemTotal").c_str(), nullptr, 10) /
+        1024;
     on.kernel = fmt::format("{} {} {}", system.sysname, system.release, system.machine);
     getloadavg(&on.load, 1);
     on.qemu = first_line(version->out);
     on.accel = setting.accel;
     on.machine = kind.type;
-    on.guest = first_line(read_file(build() / "guest" / setting.arch / "version"));
+    on.guest = first_line(model::read_file(build() / "guest" / setting.arch / "version"));
     if (on.guest.empty()) {
         on.guest = "unknown";
     }

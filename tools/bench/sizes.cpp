@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "bench/sizes.h"
 
+#include "base/files.h"
 #include "base/size.h"
 
 #include <cctype>
@@ -42,7 +43,7 @@ const char *kind_of(const std::string &mapping) {
 std::map<std::string, double> resident(pid_t pid) {
     std::map<std::string, double> out = {
         {"heap and bitmaps", 0}, {"device memory", 0}, {"guest RAM", 0}, {"programs and files", 0}};
-    std::istringstream lines(read_file(fmt::format("/proc/{}/smaps", pid)));
+    std::istringstream lines(model::read_file(fmt::format("/proc/{}/smaps", pid)));
     std::string kind = "heap and bitmaps";
     for (std::string line; std::getline(lines, line);) {
         // A mapping begins with its address, in lower case; what is said of it with a capital.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "commands/checkout.h"
 
+#include "base/files.h"
 #include "base/paths.h"
 #include "base/text.h"
 #include "commands/page_run.h"
@@ -32,7 +33,7 @@ Result<Words> words_of(const std::string &command) {
 }
 
 std::string read_ours(const fs::path &path) {
-    return read_text((top() / path).string()).value_or("");
+    return model::read_file(top() / path);
 }
 
 /// The Makefile or a script that it calls uses the variable.
@@ -46,7 +47,7 @@ bool script_reads(const std::string &name) {
     for (const auto *folder : {"scripts", "guest"}) {
         for (const auto &entry : fs::directory_iterator(top() / folder, error)) {
             if (entry.is_regular_file(error) &&
-                RE2::PartialMatch(read_text(entry.path().string()).value_or(""), uses)) {
+                RE2::PartialMatch(model::read_file(entry.path()), uses)) {
                 return true;
             }
         }
@@ -64,7 +65,7 @@ bool program_reads(const std::string &name) {
         if (at->path() == top() / "tools/commands") {
             at.disable_recursion_pending();
         } else if (at->path().extension() == ".cpp" &&
-                   read_text(at->path().string()).value_or("").find(literal) != std::string::npos) {
+                   model::read_file(at->path()).find(literal) != std::string::npos) {
             return true;
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "commands/page_run.h"
 
+#include "base/files.h"
 #include "base/paths.h"
 #include "base/text.h"
 #include "commands/stand_ins.h"
@@ -184,8 +185,7 @@ Result<void> PageRun::qemu_to_qmp(const std::string &command,
                     : tl::unexpected(qemu.error());
     }
     if (!done) {
-        done =
-            wrong(fmt::format("{}: {}\n{}", done.error().text, *line, read_text(log).value_or("")));
+        done = wrong(fmt::format("{}: {}\n{}", done.error().text, *line, model::read_file(log)));
     }
     // The next one of this page makes its own.
     std::error_code ignored;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "commands/pages.h"
 
+#include "base/files.h"
 #include "base/text.h"
 
 #include <algorithm>
@@ -228,7 +229,7 @@ std::vector<Shown> all_commands(const std::string &top) {
     std::vector<Shown> all;
     for (const auto &page : pages) {
         const auto markup = page.ends_with(".rst") ? Markup::ReStructuredText : Markup::Markdown;
-        const auto text = read_text((fs::path(top) / page).string()).value_or("");
+        const auto text = model::read_file(fs::path(top) / page);
         const auto commands = commands_of(text, page, markup);
         all.insert(all.end(), commands.begin(), commands.end());
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "refusals/compare.h"
 
+#include "base/files.h"
 #include "base/text.h"
 #include "refusals/format.h"
 
@@ -63,7 +64,7 @@ std::vector<std::string> files_in(const std::string &checkout, const Folder &fol
 }
 
 std::string read(const std::string &checkout, const std::string &path) {
-    return read_text(checkout + "/" + path).value_or("");
+    return model::read_file(checkout + "/" + path);
 }
 
 bool is_excused(const std::string &format) {
