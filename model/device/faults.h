@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Devices that lie. One table says of each fault its name, what it does, and how.
+// Devices that lie. Tables (in faults/) say of each fault its name, what it does, and how.
 #pragma once
 
 #include "base/fd.h"
