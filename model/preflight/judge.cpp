@@ -280,80 +280,105 @@ Check check_memory(const VfioFacts &vfio) {
     return ok(Id, found);
 }
 
-Check check_decoders(const VfioFacts &vfio, Report &report) {
-    constexpr const char *Id = "decoders";
-    if (!vfio.decoder_problem.empty()) {
-        return failed(Id, vfio.decoder_problem,
-                      "what QEMU refuses: a fault of the kernel's driver or of the device");
+constexpr const char *DecodersId = "decoders";
+
+/// What the committed decoders decode, one behind the other.
+struct Decoded {
+    std::size_t count = 0;
+    std::uint64_t size = 0;
+    std::uint64_t end = 0; ///< in the memory region
+};
+
+/// Counts decoder `i` in, or says what is wrong with it.
+std::optional<Check> add_decoder(const VfioFacts &vfio, std::size_t i, Decoded &all) {
+    const auto &decoder = vfio.decoders[i];
+    if (decoder.error) {
+        return failed(DecodersId, fmt::format("decoder {} has its error bit set", i),
+                      "the host's firmware programmed it wrongly: update it");
     }
-    if (vfio.decoders.empty()) {
-        return skipped(Id, "where they are is not known");
+    if (!decoder.committed) {
+        return std::nullopt;
     }
-    const auto size = vfio.memory ? vfio.memory->size : 0;
-    std::uint64_t sum = 0;
-    std::uint64_t end = 0; // in the memory region
-    std::size_t committed = 0;
-    for (std::size_t i = 0; i < vfio.decoders.size(); ++i) {
-        const auto &decoder = vfio.decoders[i];
-        if (decoder.error) {
-            return failed(Id, fmt::format("decoder {} has its error bit set", i),
-                          "the host's firmware programmed it wrongly: update it");
-        }
-        if (!decoder.committed) {
-            continue;
-        }
-        if (decoder.interleaved) {
-            return failed(Id, fmt::format("decoder {} is interleaved", i),
-                          "turn CXL interleaving off in the host firmware's set-up");
-        }
-        if (committed != i || decoder.size == 0 || decoder.wraps) {
-            return failed(Id,
-                          fmt::format("decoder {} is committed, of size {}, behind {} committed", i,
-                                      format_size(decoder.size), committed),
-                          "the host's firmware programmed it wrongly: update it");
-        }
-        // The live region begins behind what decoder 0 skips.
-        const auto skip = i == 0 && vfio.generation == Generation::Live ? 0 : decoder.skip;
-        if (skip > size - end || decoder.size > size - end - skip) {
-            return failed(Id,
-                          fmt::format("decoders end at {}, the memory region at {}",
-                                      format_size(end + skip + decoder.size), format_size(size)),
-                          "what QEMU refuses: a fault of the kernel's driver");
-        }
-        ++committed;
-        sum += decoder.size;
-        end += skip + decoder.size;
+    if (decoder.interleaved) {
+        return failed(DecodersId, fmt::format("decoder {} is interleaved", i),
+                      "turn CXL interleaving off in the host firmware's set-up");
     }
-    if (committed == 0 && vfio.firmware_committed) {
+    if (all.count != i || decoder.size == 0 || decoder.wraps) {
+        return failed(DecodersId,
+                      fmt::format("decoder {} is committed, of size {}, behind {} committed", i,
+                                  format_size(decoder.size), all.count),
+                      "the host's firmware programmed it wrongly: update it");
+    }
+    // The live region begins behind what decoder 0 skips.
+    const auto skip = i == 0 && vfio.generation == Generation::Live ? 0 : decoder.skip;
+    const auto left = (vfio.memory ? vfio.memory->size : 0) - all.end;
+    if (skip > left || decoder.size > left - skip) {
+        return failed(DecodersId,
+                      fmt::format("decoders end at {}, the memory region at {}",
+                                  format_size(all.end + skip + decoder.size),
+                                  format_size(all.end + left)),
+                      "what QEMU refuses: a fault of the kernel's driver");
+    }
+    ++all.count;
+    all.size += decoder.size;
+    all.end += skip + decoder.size;
+    return std::nullopt;
+}
+
+/// The guest has to program decoders that nobody committed.
+Check uncommitted(const VfioFacts &vfio, Report &report) {
+    if (vfio.firmware_committed) {
         return failed(
-            Id,
+            DecodersId,
             fmt::format("{}, none committed, the kernel says that firmware committed them",
                         vfio.decoders.size()),
             "what QEMU refuses: a fault of the kernel's driver");
     }
-    if (committed == 0) {
-        report.guest_mode = true;
-        report.window = size;
-        return warning(Id, fmt::format("{}, none committed", vfio.decoders.size()),
-                       "the guest has to program them itself; Linux finds memory only where the "
-                       "host's firmware committed it");
+    report.guest_mode = true;
+    report.window = vfio.memory ? vfio.memory->size : 0;
+    return warning(DecodersId, fmt::format("{}, none committed", vfio.decoders.size()),
+                   "the guest has to program them itself; Linux finds memory only where the "
+                   "host's firmware committed it");
+}
+
+/// It can have more than QEMU's bridge leads to, if it programs them itself.
+Check too_many(const VfioFacts &vfio, std::size_t committed, Report &report) {
+    report.guest_mode = true;
+    report.ask_for_it = true;
+    report.window = vfio.memory ? vfio.memory->size : 0;
+    return warning(
+        DecodersId,
+        fmt::format("{}, {} committed; QEMU's host bridge has {}", vfio.decoders.size(), committed,
+                    BridgeDecoders),
+        fmt::format("have the host's firmware commit the memory by {} decoders at most: Linux "
+                    "finds no memory in a guest otherwise; x-cxl-decoders=guest, as below, is "
+                    "for one that programs them itself",
+                    BridgeDecoders));
+}
+
+Check check_decoders(const VfioFacts &vfio, Report &report) {
+    if (!vfio.decoder_problem.empty()) {
+        return failed(DecodersId, vfio.decoder_problem,
+                      "what QEMU refuses: a fault of the kernel's driver or of the device");
     }
-    if (committed > BridgeDecoders) {
-        report.guest_mode = true;
-        report.ask_for_it = true;
-        report.window = size;
-        return warning(
-            Id,
-            fmt::format("{}, {} committed; QEMU's host bridge has {}", vfio.decoders.size(),
-                        committed, BridgeDecoders),
-            fmt::format("have the host's firmware commit the memory by {} decoders at most: Linux "
-                        "finds no memory in a guest otherwise; x-cxl-decoders=guest, as below, is "
-                        "for one that programs them itself",
-                        BridgeDecoders));
+    if (vfio.decoders.empty()) {
+        return skipped(DecodersId, "where they are is not known");
     }
-    report.window = sum;
-    return ok(
-        Id, fmt::format("{}, {} committed: {}", vfio.decoders.size(), committed, format_size(sum)));
+    Decoded all;
+    for (std::size_t i = 0; i < vfio.decoders.size(); ++i) {
+        if (auto wrong = add_decoder(vfio, i, all)) {
+            return *wrong;
+        }
+    }
+    if (all.count == 0) {
+        return uncommitted(vfio, report);
+    }
+    if (all.count > BridgeDecoders) {
+        return too_many(vfio, all.count, report);
+    }
+    report.window = all.size;
+    return ok(DecodersId, fmt::format("{}, {} committed: {}", vfio.decoders.size(), all.count,
+                                      format_size(all.size)));
 }
 
 Check check_reset(const VfioFacts &vfio) {
