@@ -28,6 +28,7 @@ inline constexpr std::uint32_t Range1SizeHigh = 0x18;
 inline constexpr std::uint32_t Range1SizeLow = 0x1c;
 inline constexpr std::uint32_t Range1BaseHigh = 0x20;
 inline constexpr std::uint32_t Range1BaseLow = 0x24;
+inline constexpr std::uint32_t RangeStride = 0x10; ///< from a register of range 1 to range 2's
 
 inline constexpr std::uint16_t CacheCapable = 1U << 0;
 inline constexpr std::uint16_t CacheWritebackCapable = 1U << 6;

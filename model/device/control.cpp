@@ -88,7 +88,8 @@ std::string state(const Device &device, const Interrupts &irqs) {
         {"irqs",
          {{"armed", irqs.armed(VFIO_PCI_MSIX_IRQ_INDEX)},
           {"pending", irqs.pending()},
-          {"fired", fired}}},
+          {"fired", fired},
+          {"total", irqs.total()}}},
     };
     return state.dump();
 }

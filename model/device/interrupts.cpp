@@ -71,6 +71,7 @@ Result<void> Interrupts::raise(unsigned vector) {
         return fail(EINVAL, fmt::format("vector {} is not below {}", vector, vectors()));
     }
     ++fired_[vector];
+    ++total_;
     if (eventfds_[VFIO_PCI_MSIX_IRQ_INDEX][vector]) {
         fire(VFIO_PCI_MSIX_IRQ_INDEX, vector);
     } else {

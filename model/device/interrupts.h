@@ -33,6 +33,8 @@ class Interrupts {
     std::uint64_t pending() const { return pending_; } ///< bit per MSI-X vector: the PBA
     std::size_t armed(std::uint32_t index) const;
     std::uint64_t fired(unsigned vector) const { return fired_[vector]; }
+    /// Of all vectors, those before resets counted.
+    std::uint64_t total() const { return total_; }
     unsigned vectors() const { return static_cast<unsigned>(fired_.size()); }
 
   private:
@@ -40,6 +42,7 @@ class Interrupts {
 
     std::array<std::vector<UniqueFd>, IndexCount> eventfds_;
     std::vector<std::uint64_t> fired_;
+    std::uint64_t total_ = 0;
     std::uint64_t pending_ = 0;
 };
 

@@ -285,6 +285,7 @@ constexpr const char *DecodersId = "decoders";
 /// What the committed decoders decode, one behind the other.
 struct Decoded {
     std::size_t count = 0;
+    std::size_t pieces = 0; ///< that skipped memory keeps apart
     std::uint64_t size = 0;
     std::uint64_t end = 0; ///< in the memory region
 };
@@ -320,6 +321,7 @@ std::optional<Check> add_decoder(const VfioFacts &vfio, std::size_t i, Decoded &
                       "what QEMU refuses: a fault of the kernel's driver");
     }
     ++all.count;
+    all.pieces += i == 0 || skip != 0 ? 1 : 0;
     all.size += decoder.size;
     all.end += skip + decoder.size;
     return std::nullopt;
@@ -342,15 +344,15 @@ Check uncommitted(const VfioFacts &vfio, Report &report) {
 }
 
 /// It can have more than QEMU's bridge leads to, if it programs them itself.
-Check too_many(const VfioFacts &vfio, std::size_t committed, Report &report) {
+Check too_many(const VfioFacts &vfio, const Decoded &all, Report &report) {
     report.guest_mode = true;
     report.ask_for_it = true;
     report.window = vfio.memory ? vfio.memory->size : 0;
     return warning(
         DecodersId,
-        fmt::format("{}, {} committed; QEMU's host bridge has {}", vfio.decoders.size(), committed,
-                    BridgeDecoders),
-        fmt::format("have the host's firmware commit the memory by {} decoders at most: Linux "
+        fmt::format("{}, {} committed, in {} pieces; QEMU's host bridge has {}",
+                    vfio.decoders.size(), all.count, all.pieces, BridgeDecoders),
+        fmt::format("have the host's firmware commit the memory in {} pieces at most: Linux "
                     "finds no memory in a guest otherwise; x-cxl-decoders=guest, as below, is "
                     "for one that programs them itself",
                     BridgeDecoders));
@@ -373,12 +375,15 @@ Check check_decoders(const VfioFacts &vfio, Report &report) {
     if (all.count == 0) {
         return uncommitted(vfio, report);
     }
-    if (all.count > BridgeDecoders) {
-        return too_many(vfio, all.count, report);
+    // Where there are more than the bridge has, QEMU makes one of neighbours.
+    if (all.pieces > BridgeDecoders) {
+        return too_many(vfio, all, report);
     }
     report.window = all.size;
-    return ok(DecodersId, fmt::format("{}, {} committed: {}", vfio.decoders.size(), all.count,
-                                      format_size(all.size)));
+    return ok(DecodersId,
+              fmt::format(
+                  "{}, {} committed: {}{}", vfio.decoders.size(), all.count, format_size(all.size),
+                  all.count > BridgeDecoders ? fmt::format("; a guest finds {}", all.pieces) : ""));
 }
 
 Check check_reset(const VfioFacts &vfio) {

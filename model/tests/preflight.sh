@@ -50,10 +50,10 @@ ends 0 '"window_bytes": 1073741824' --json --socket "$dir/s"
 ends 0 'answers on' --sysfs "$tree/sys" --arch x86_64 --socket "$dir/s" 81:00.0
 
 # Committed decoders that QEMU would refuse: it is told to leave them to the guest.
-start --decoders 6
+start --decoders 6 --decoder-size 256M --decoder-skip 256M
 ends 0 'x-cxl-decoders=guest, as below' --socket "$dir/s"
 ends 0 '"x-cxl-decoders":"guest"}' --socket "$dir/s"
-ends 0 'cxl-fmw.0.size=1536M' --socket "$dir/s"
+ends 0 'cxl-fmw.0.size=2816M' --socket "$dir/s"
 start --hdm-size 1G
 
 if command -v virt-xml-validate >/dev/null; then

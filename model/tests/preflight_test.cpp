@@ -503,20 +503,39 @@ TEST(Model, WhatDecoder0SkipsIsNotInTheLiveRegion) {
     }
 }
 
-// QEMU refuses what its host bridge has no decoder for, so the guest has to do it.
+// QEMU makes one of neighbours where its host bridge has too few; it refuses what has more
+// pieces than that, so the guest has to program them.
 TEST(Model, MoreDecodersThanTheBridgeHas) {
     for (const unsigned decoders : {4U, 6U, 8U, 10U}) {
-        auto facts = ask_model(model_of(ContractKind::Live, decoders, decoders * GiB));
+        const auto facts = ask_model(model_of(ContractKind::Live, decoders, decoders * GiB));
+        const auto all = judge(facts, Guest);
+        expect(all, "decoders", Status::Ok,
+               fmt::format("{0}, {0} committed: {0}G{1}", decoders,
+                           decoders > 4 ? "; a guest finds 1" : ""));
+        EXPECT_FALSE(all.guest_mode);
+        EXPECT_EQ(all.window, decoders * GiB);
+        EXPECT_TRUE(contains(as_text(facts, Guest, all), ",hdm_for_passthrough=on"));
+    }
+}
+
+TEST(Model, MorePiecesThanTheBridgeHas) {
+    for (const unsigned pieces : {4U, 5U, 6U}) {
+        auto facts = ask_model(model_of(ContractKind::Live, 6, 6 * GiB));
+        for (unsigned i = 1; i < pieces; ++i) {
+            facts.vfio->decoders[i].skip = GiB;
+            facts.vfio->memory->size += GiB;
+        }
         // Not all of the memory is committed, and a guest may program more.
         facts.vfio->memory->size += GiB;
         const auto all = judge(facts, Guest);
-        const bool too_many = decoders > 4;
+        const bool too_many = pieces > 4;
         expect(all, "decoders", too_many ? Status::Warning : Status::Ok,
-               too_many ? fmt::format("{0}, {0} committed; QEMU's host bridge has 4", decoders)
-                        : "4, 4 committed");
+               too_many ? fmt::format("6, 6 committed, in {} pieces; QEMU's host bridge has 4",
+                                      pieces)
+                        : "6, 6 committed: 6G; a guest finds 4");
         EXPECT_TRUE(all.ready());
         EXPECT_EQ(all.guest_mode, too_many);
-        EXPECT_EQ(all.window, (too_many ? decoders + 1 : decoders) * GiB);
+        EXPECT_EQ(all.window, (too_many ? 6 + pieces : 6) * GiB);
 
         auto text = as_text(facts, Guest, all);
         EXPECT_EQ(contains(text, R"(,"x-cxl-decoders":"guest"})"), too_many);

@@ -82,6 +82,31 @@ static void test_config(void)
     model_stop(m);
 }
 
+/* Memory in two ranges: the second one's addresses are behind the first's */
+static void test_config_two_ranges(void)
+{
+    Model *m = model_start("--hdm-size 1G --fault dvsec-two-ranges");
+    Vm *vm = vm_start_with(m, WINDOW("cxl.0", "1G") BRIDGE_0 PORT(0),
+                           "'bus': 'rp0'");
+    uint64_t base = window_base(vm, 0), second = base + 512 * MiB;
+    uint16_t dvsec;
+    unsigned i;
+
+    for (i = 0; i < 2; i++) {
+        pci_enable(vm, 0);
+        dvsec = find_dvsec(vm, 0, DVSEC_DEVICE);
+        g_assert_cmphex(dev_read(vm, 0, dvsec + 0x1c) >> 28, ==, 2);
+        g_assert_cmphex(dev_read(vm, 0, dvsec + 0x2c) >> 28, ==, 2);
+        g_assert_cmphex(dev_read(vm, 0, dvsec + 0x20), ==, base >> 32);
+        g_assert_cmphex(dev_read(vm, 0, dvsec + 0x24), ==, (uint32_t)base);
+        g_assert_cmphex(dev_read(vm, 0, dvsec + 0x30), ==, second >> 32);
+        g_assert_cmphex(dev_read(vm, 0, dvsec + 0x34), ==, (uint32_t)second);
+        vm_reset(vm);
+    }
+    vm_stop(vm);
+    model_stop(m);
+}
+
 /* The range bases of a locked device are read-only, its control is not */
 static void test_config_dvsec_writes(void)
 {
@@ -1934,6 +1959,7 @@ static void add_tests(void)
 #define TEST(path, func)     qtest_add_func("/vfio-cxl/" path, func)
 #define OWN(path, func, why) add_model_test("/vfio-cxl/" path, func, why)
     TEST("config", test_config);
+    OWN("config/two-ranges", test_config_two_ranges, ANOTHER_MODEL);
     TEST("config/dvsec-writes", test_config_dvsec_writes);
     if (host_base()) {
         TEST("no-host-address", test_no_host_address);

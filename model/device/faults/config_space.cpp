@@ -3,11 +3,14 @@
 #include "device/faults/edit.h"
 #include "device/faults/tables.h"
 
+#include <fmt/format.h>
+
 namespace model::device::lies {
 
 namespace {
 
 constexpr std::uint32_t Dvsec = cxl::DeviceDvsecOffset;
+constexpr std::uint32_t SizeBits = 0xf0000000; // of a range's SIZE_LOW
 
 constexpr std::array kTable = {
     // Configuration space.
@@ -36,6 +39,24 @@ constexpr std::array kTable = {
           [](pci::ConfigSpace &config) {
               // A lock bit that does not take the write never locks anything.
               config.registers().set_rw(Dvsec + cxl::dvsec::Lock, std::uint16_t{0});
+          }},
+    Fault{"dvsec-two-ranges", "has its memory in both ranges of its DVSEC, half in each", nullptr,
+          [](pci::ConfigSpace &config) {
+              auto &registers = config.registers();
+              const auto high = registers.get<std::uint32_t>(Dvsec + cxl::dvsec::Range1SizeHigh);
+              const auto low = registers.get<std::uint32_t>(Dvsec + cxl::dvsec::Range1SizeLow);
+              const auto flags = low & ~SizeBits;
+              const auto half = (std::uint64_t{high} << 32 | (low & SizeBits)) / 2;
+              // Rows and not values, which a reset would take back.
+              for (const std::uint32_t n : {0U, 1U}) {
+                  const auto at = Dvsec + n * cxl::dvsec::RangeStride;
+                  registers.add({fmt::format("range{}_size_high", n + 1),
+                                 at + cxl::dvsec::Range1SizeHigh, 4, half >> 32, 0, 0,
+                                 "CXL r3.1 8.1.3.8"});
+                  registers.add({fmt::format("range{}_size_low", n + 1),
+                                 at + cxl::dvsec::Range1SizeLow, 4, (half & SizeBits) | flags, 0, 0,
+                                 "CXL r3.1 8.1.3.8"});
+              }
           }},
     // Resets and doorbells.
     Fault{"reset-fails", "fails every reset; its memory stays out of reach, RST_ERR is set",

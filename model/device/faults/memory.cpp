@@ -65,6 +65,24 @@ constexpr std::array kTable = {
                   }
               }
           }},
+    Fault{"memory-fd-seals-late",
+          "sends such a file, and seals it when there is nothing left of it",
+          [](FaultView &view, Reply &reply) {
+              if (info_index(view, reply) == MemoryRegion && !view.state.memory) {
+                  if (auto file = make_memfd("seals-late", view.config.hdm_size, false)) {
+                      view.state.memory = std::move(*file);
+                  }
+              }
+              if (view.state.memory) {
+                  give_memory(view, reply, view.state.memory.duplicate());
+                  // The size has been looked at by now.
+                  if (reads(view, CompRegs) && view.state.count++ == 0 &&
+                      (ftruncate(view.state.memory.get(), 0) != 0 ||
+                       fcntl(view.state.memory.get(), F_ADD_SEALS, F_SEAL_SHRINK) != 0)) {
+                      die();
+                  }
+              }
+          }},
     Fault{"dma-buf-lies", "says yes to DEVICE_FEATURE and sends no file",
           [](FaultView &view, Reply &reply) {
               if (view.command == Command::DeviceFeature) {
