@@ -29,6 +29,8 @@ apt_init() {
     [ -e "$key" ] || die "$key is missing: install debian-archive-keyring, or name a keyring with DEBIAN_KEYRING=FILE"
     exec 8>"$BUILD/.lock-apt"
     flock 8
+    # Another call may have fetched it meanwhile.
+    if [ "${1:-}" != again ] && [ -e "$APT_DIR/updated" ]; then flock -u 8; return; fi
     mirror=$(unset APT_CONFIG; apt_mirror)
     mkdir -p "$APT_DIR/lists/partial" "$APT_DIR/cache/archives/partial" "$APT_DIR/parts"
     # What the machine says about acquiring (proxies, time-outs) holds here too;

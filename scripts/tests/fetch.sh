@@ -15,6 +15,7 @@ fake_apt() {
 case "\$*" in
     *update*|*indextargets*) ;;
     *--print-uris*)
+        echo x >>"$FAKE/asked"
         f=\$(cd "$FAKE" && ls \${!#%%[/:]*}_*.deb) || exit 100
         echo "'http://fake/\$f' \$f 1 SHA256:\$(cat "$FAKE/\$f.sum")" ;;
     *download-only*) echo x >>"$FAKE/fetched"; cp "$FAKE"/*.dsc "$FAKE"/*.tar.xz . ;;
@@ -26,6 +27,22 @@ SH
     export DEBIAN_MIRROR=http://fake/ DEBIAN_KEYRING=/dev/null
 }
 fetches() { cat "$FAKE/fetched" 2>/dev/null | wc -l; }
+# two_at_once LOCK COMMAND...: twice at the same time: both have looked whether there is
+# anything to do, and wait for the lock, before either goes on.
+two_at_once() {
+    local lock=$REPO/build/.lock-$1 pids=() i pid; shift
+    mkdir -p "$REPO/build"
+    exec 7>"$lock"
+    flock 7
+    for i in 1 2; do "$@" >"$SCRATCH/out$i" 2>&1 7>&- & pids+=($!); done
+    for i in $(seq 100); do
+        if grep -q '^waiting' "$SCRATCH/out1" && grep -q '^waiting' "$SCRATCH/out2"; then break; fi
+        sleep 0.1
+    done
+    exec 7>&-
+    for pid in "${pids[@]}"; do wait "$pid" || { echo "one of two failed:"; cat "$SCRATCH"/out[12]; }; done
+    [ "$i" -lt 100 ] || { echo "they did not both wait:"; cat "$SCRATCH"/out[12]; }
+}
 
 # make_source: a source package of the tiny QEMU, and a pin that names it.
 make_source() {
@@ -54,7 +71,7 @@ make_deb() {
 }
 fresh() {
     new_repo
-    rm -f "$FAKE/offline" "$FAKE/fetched"
+    rm -f "$FAKE/offline" "$FAKE/fetched" "$FAKE/asked"
     { echo "version 1:10.2.2+ds-1"; (cd "$FAKE" && sha256sum ./*.dsc ./*.tar.xz | sed 's# \./# #'); } >"$REPO/scripts/qemu-base"
 }
 no_tree() { absent "$TREE"; }
@@ -128,6 +145,13 @@ killed_while_unpacking() {
     absent "$TREE/half"
     holds "$TREE/hw/vfio/pci.c" "line 10"
 }
+two_fetch() {
+    fresh
+    two_at_once qemu "$REPO/scripts/fetch-qemu"
+    [ "$(fetches)" = 1 ] || echo "$(fetches) downloads, expected 1"
+    [ "$(cat "$SCRATCH"/out[12] | grep -c '^unpacking')" = 1 ] || cat "$SCRATCH"/out[12]
+    diff -r -x debian "$SCRATCH/src/qemu-10.2.2+ds" "$TREE"
+}
 other_tree() {
     fresh
     local id; id=$(find "$SCRATCH/src/qemu-10.2.2+ds" -type f -exec stat -c '%n %Y %s' {} + | sort | sha256sum)
@@ -183,6 +207,14 @@ interrupted_debs() {
     absent "$REPO/build/x/usr/share/half"
     holds "$REPO/build/x/usr/share/alpha" "alpha 1.0"
 }
+two_unpack() {
+    fresh
+    make_deb alpha 1.0
+    two_at_once unpack-x "$REPO/scripts/unpack-debs" "$REPO/build/x" trixie alpha
+    holds "$SCRATCH/out1" "alpha 1.0 all"
+    holds "$SCRATCH/out2" "alpha 1.0 all"
+    [ "$(wc -l <"$FAKE/asked")" = 1 ] || echo "unpacked more than once"
+}
 
 fake_apt
 make_source
@@ -194,10 +226,12 @@ check "a missing file is fetched again" missing_file
 check "without network the error is clear, and it resumes" no_network
 check "an interrupted unpack resumes" interrupted_unpack
 check "killed while unpacking: no half tree, and it resumes" killed_while_unpacking
+check "two at once make one tree" two_fetch
 check "QEMU_SRC is copied, not changed" other_tree
 check "QEMU_SRC that is no QEMU is refused" not_a_tree
 check "packages are unpacked once" unpacked
 check "a tampered package is refused" tampered_deb
 check "a missing package leaves what was there" missing_deb_keeps_the_old
 check "an interrupted unpacking of packages resumes" interrupted_debs
+check "two at once unpack packages once" two_unpack
 tap_end
