@@ -40,14 +40,18 @@ vm_start() {
 
 vm_lives() { kill -0 $pid && q readl "$(cfg 0)"; }
 
-# vm_stop: fails if it had ended before.
+# vm_stop: fails if it had ended before, or ends with another status than 0, which is
+# QEMU's after a SIGTERM.
 vm_stop() {
+    # Signals can be sent to it until it is waited for, but it has no program any more.
+    _ended=0
+    [ -e "/proc/$pid/exe" ] || _ended=1
     kill $pid 2>/dev/null
-    _gone=$?
-    wait $pid 2>/dev/null
+    wait $pid 2>/dev/null || _ended=$?
     exec 3>&- 4>&- 5>&- 6>&-
     sed 's/^/# qemu: /' qemu.log
-    return $_gone
+    [ $_ended = 0 ] || echo "QEMU ended by itself, or with an exit status other than 0 ($_ended)"
+    return $_ended
 }
 
 # answer FD: one line, in $line; fails when none comes in half a minute, or QEMU has gone.
