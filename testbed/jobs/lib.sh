@@ -9,12 +9,15 @@ result() { if [ "$1" = 0 ]; then echo "ok - $2"; else echo "not ok - $2"; fi; }
 # holds NAME COMMAND...: does the command succeed? What it said is shown if not.
 holds() {
     _name=$1; shift
-    "$@" >/tmp/holds.out 2>&1
+    "$@" >holds.out 2>&1
     _status=$?
     result $_status "$_name"
-    [ $_status = 0 ] || sed 's/^/# /' /tmp/holds.out
+    [ $_status = 0 ] || sed 's/^/# /' holds.out
 }
 fails() { ! "$@"; }
+
+# How Linux begins when it has something to complain of.
+complaints='Kernel panic|BUG:|WARNING:|Oops|Call Trace|general protection|hung_task|blocked for more'
 
 # ---- an inner QEMU with the function, without a guest: virt, registers written by qtest ----
 bus=52 bar=0x10000000 bar_size=0x10000000 window=0x10000000000 ram=0x40000000
