@@ -71,6 +71,25 @@ signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:]
     left=$(cat "$SCRATCH/child")
     if kill -0 "$left" 2>/dev/null; then echo "process left behind after SIG$1 ($i)"; kill "$left"; fi
 }
+# The real steps: each test program of ours has one, whether it is built or not.
+steps_of_ours() {
+    local f
+    new_repo
+    (cd "$TOP" && cp -r --parents tests/unit tests/qtest model/fuzz/data "$REPO")
+    works "$REPO/scripts/check" --list
+    "$TOP/scripts/check" --list | diff - "$SCRATCH/out"
+    for f in "$TOP"/tests/unit/test-*.c "$TOP"/tests/qtest/*-test.c; do
+        f=$(basename "$f" .c)
+        grep -qxE "$f|$f-aarch64|${f%-test}-aarch64" "$SCRATCH/out" || echo "no step runs $f"
+    done
+}
+# A step whose program is not there: nothing that could be counted.
+not_built() {
+    steps "step one tap qtest aarch64 tests/qtest/vfio-cxl-test"
+    mkdir -p "$REPO/build/qemu"
+    fails "$REPO/scripts/check"
+    last_line "0 passed, 1 failed, 0 skipped"
+}
 
 check "tap: passed, skipped with reason" tap_lines
 check "tap: a failure and its output" tap_failure
@@ -85,4 +104,6 @@ check "two steps run at a time" side_by_side
 check "steps that end at once are all counted" at_once
 check "interrupted, nothing is left behind" interrupted INT
 check "ended, nothing is left behind" interrupted TERM
+check "every test program of ours has a step, built or not" steps_of_ours
+check "a step whose program was not built fails" not_built
 tap_end
