@@ -95,8 +95,8 @@ series-qemu-check: qemu model ## git am on the pristine base, and QEMU's own `ma
 	@scripts/series qemu-check
 
 .PHONY: refresh
-refresh: fetch ## bring edits in build/src/qemu into series/ (PATCH=name)
-	@scripts/series refresh $(PATCH)
+refresh: fetch ## bring edits in build/src/qemu into series/ (PATCH=name OFFSETS=1)
+	@scripts/series refresh $(if $(filter-out 0,$(OFFSETS)),--offsets) $(PATCH)
 
 .PHONY: discard
 discard: fetch ## drop edits in build/src/qemu

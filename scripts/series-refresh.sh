@@ -7,8 +7,9 @@
 # between two neighbours is that patch's new hunks.
 
 refresh() {
-    local offsets=0 wanted='' f name owner first i parent
-    case ${1:-} in --offsets) offsets=1 ;; *) wanted=${1:-} ;; esac
+    local offsets=0 wanted f name owner first i parent
+    if [ "${1:-}" = --offsets ]; then offsets=1; shift; fi
+    wanted=${1:-}
     local names=() trees=()
     mapfile -t names < <(series_names)
     if [ -n "$wanted" ] && ! printf '%s\n' "${names[@]}" | grep -qxF -- "$wanted"; then
@@ -22,6 +23,8 @@ refresh() {
     local base last
     base=$(g rev-parse 'base^{tree}')
     last=$base; if [ ${#trees[@]} -gt 0 ]; then last=${trees[-1]}; fi
+
+    relink
 
     # --- what was edited: differs from what scripts/prepare wrote last (the base,
     # where it wrote nothing), and from what series/ says
@@ -39,7 +42,10 @@ refresh() {
     while read -r f; do
         [ -L "$QEMU/$f" ] || say "new file in build/src/qemu: $f (move it to the same path of this repository, name it in a patch's \`files\`, run \`make prepare\`)"
     done < <(tree_git ls-files --others --exclude-standard)
-    if [ ${#edited[@]} -eq 0 ] && [ $offsets = 0 ]; then say "nothing edited in build/src/qemu"; return; fi
+    if [ ${#edited[@]} -eq 0 ] && [ $offsets = 0 ]; then
+        [ $relinked = 1 ] || say "nothing edited in build/src/qemu"
+        return
+    fi
 
     # --- carry each edit through the patches
     export GIT_INDEX_FILE=$STATE/index.$$
@@ -93,6 +99,24 @@ refresh() {
         echo "$(content "$QEMU/$f") $f" >>"$STATE/written"
     done
     "$TOP/scripts/prepare"
+}
+
+# relink: files of ours that were edited in the tree by something that replaces the link
+# there by a file, as `sed -i` and some editors do, come back to where they are at home.
+relink() {
+    local f; relinked=0
+    for f in $(replaced_links); do
+        if ! cmp -s "$QEMU/$f" "$TOP/$f"; then
+            # The file in the tree was made of ours; what ours has become since it does not know.
+            if [ "$TOP/$f" -nt "$QEMU/$f" ]; then
+                die "$f is no link in build/src/qemu any more, and both were changed: bring them together here, remove build/src/qemu/$f, run \`make prepare\`"
+            fi
+            say "$f: taken back from build/src/qemu, a link again there"
+            cat "$QEMU/$f" >"$TOP/$f"
+        fi
+        ln -sfrT "$TOP/$f" "$QEMU/$f"
+        relinked=1
+    done
 }
 
 # hunks_between TREE TREE: the difference with one line of context, the least that

@@ -43,6 +43,14 @@ overlay_files() {
         -type f ! -name '*~' ! -name '.*.sw?' ! -name '*.orig' ! -name '*.rej' ! -name '.#*' -print) | sort
 }
 
+# replaced_links: files of ours in QEMU's tree where scripts/prepare laid links to them.
+replaced_links() {
+    local f
+    { cat "$STATE/laid" 2>/dev/null || true; } | while read -r f; do
+        if [ -f "$QEMU/$f" ] && [ ! -L "$QEMU/$f" ] && [ -f "$TOP/$f" ]; then echo "$f"; fi
+    done
+}
+
 # series_import_base DIR: commits DIR's content as tag `base`.
 series_import_base() {
     mkdir -p "$STATE"

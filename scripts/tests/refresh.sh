@@ -83,6 +83,57 @@ offsets_are_mended() {
     grep -q '^@@ -41,2 +41,3 @@' "$REPO/series/second/hunks" || cat "$REPO/series/second/hunks"
     holds "$TREE/hw/vfio/pci.c" "second was here"
 }
+# Through make, as the message says it.
+offsets_as_it_is_told() {
+    new_series
+    cp "$TOP/Makefile" "$REPO"
+    printf '#!/bin/sh\n' >"$REPO/scripts/setup"
+    sed -i 's/-41,2 +41,3/-38,2 +38,3/' "$REPO/series/second/hunks"
+    fails "$REPO/scripts/prepare"
+    said "make refresh OFFSETS=1"
+    works env -u MAKEFLAGS make -C "$REPO" refresh OFFSETS=1
+    grep -q '^@@ -41,2 +41,3 @@' "$REPO/series/second/hunks" || cat "$REPO/series/second/hunks"
+    sed -i 's/^line 20$/line 20, edited/' "$TREE/hw/vfio/pci.c"
+    works env -u MAKEFLAGS make -C "$REPO" refresh OFFSETS=0 PATCH=first
+    said "hw/vfio/pci.c -> series/first"
+}
+# `sed -i` writes a new file and puts it in the link's place.
+link_replaced() {
+    new_series
+    works "$REPO/scripts/prepare"
+    sed -i 's/int one;/long one;/' "$TREE/hw/vfio/one.c"
+    [ ! -L "$TREE/hw/vfio/one.c" ] || echo "sed -i left the link"
+    fails "$REPO/scripts/prepare"
+    said "hw/vfio/one.c"
+    said "make refresh"
+    works "$REPO/scripts/series" refresh
+    said "hw/vfio/one.c: taken back"
+    holds "$REPO/hw/vfio/one.c" "long one;"
+    [ -L "$TREE/hw/vfio/one.c" ] || echo "it is no link again"
+    works "$REPO/scripts/prepare"
+    works "$REPO/scripts/series" check
+}
+link_replaced_both_changed() {
+    new_series
+    works "$REPO/scripts/prepare"
+    sed -i 's/int one;/long one;/' "$TREE/hw/vfio/one.c"
+    touch -d '1 minute ago' "$TREE/hw/vfio/one.c"
+    echo "short one;" >"$REPO/hw/vfio/one.c"
+    fails "$REPO/scripts/series" refresh
+    said "hw/vfio/one.c is no link in build/src/qemu any more, and both were changed"
+    holds "$REPO/hw/vfio/one.c" "short one;"
+    holds "$TREE/hw/vfio/one.c" "long one;"
+    works "$REPO/scripts/prepare" --discard
+    [ -L "$TREE/hw/vfio/one.c" ] || echo "discarded, it is no link"
+    holds "$TREE/hw/vfio/one.c" "short one;"
+}
+link_replaced_unchanged() {
+    new_series
+    works "$REPO/scripts/prepare"
+    sed -i 's/nothing of it//' "$TREE/hw/vfio/one.c"
+    works "$REPO/scripts/prepare" --off
+    diff -r "$SCRATCH/qemu" "$TREE"
+}
 nothing_laid_on() {
     new_series
     cp -r "$REPO/series" "$SCRATCH/before"
@@ -117,6 +168,10 @@ check "a file that no patch touches needs a patch named" new_hook_needs_a_name
 check "an unknown patch is refused" unknown_patch
 check "a hook taken back takes its hunks along" hook_taken_back
 check "hunks at an offset are mended on request" offsets_are_mended
+check "and so they are by the command that the refusal names" offsets_as_it_is_told
+check "an edit that replaced a link comes back, and the link too" link_replaced
+check "where both were changed nothing is overwritten" link_replaced_both_changed
+check "a file like ours in a link's place is no edit" link_replaced_unchanged
 check "a pristine tree is not an edit" nothing_laid_on
 check "an edit and a change in series/ come together" both_changed
 check "a new file in the tree is pointed out" new_file_is_named
