@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # tap_last is for who wants to know whether to go on
 # Sourced by scripts that report in TAP. A check is a command that says what is
 # wrong: silence and exit status 0 is success, anything printed is a failure.
 
 tap_count=0
-# shellcheck disable=SC2034 # for who wants to know whether going on makes sense
 tap_last=ok
 
 check() {

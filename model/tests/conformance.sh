@@ -3,6 +3,7 @@
 # usage: conformance.sh MODEL CONFORMANCE CONTRACT
 # The model keeps the contract in several shapes; and for every item of the list there is a fault
 # that breaks the model in that respect and turns that item's test red.
+# shellcheck source=tap.sh
 . "$(dirname "$0")/tap.sh"
 
 model=$1 conformance=$2 contract=$3

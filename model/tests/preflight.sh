@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # usage: preflight.sh MODEL PREFLIGHT TREE
 # The program as a user starts it: exit status, what it prints, and libvirt's opinion.
+# shellcheck source=tap.sh
 . "$(dirname "$0")/tap.sh"
 
 model=$1 preflight=$2 tree=$3

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # usage: process.sh MODEL CTL CONFORMANCE
 # The programs as a user starts them: what they print, when they end, what they leave behind.
+# shellcheck source=tap.sh
 . "$(dirname "$0")/tap.sh"
 
 model=$1 ctl=$2 conformance=$3

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck shell=sh disable=SC2034,SC2154 # variables shared with the jobs
+# shellcheck shell=sh disable=SC2034,SC2154,SC3045 # variables shared with the jobs; busybox has read -t
 # What the jobs share. Each is a file of its own in the nested host: TAP lines without
 # numbers on its standard output, everything else there is kept as a comment.
 
