@@ -91,7 +91,7 @@ series-build: qemu model ## compile and test every patch by itself (slow); TESTS
 	@scripts/series build
 
 .PHONY: series-qemu-check
-series-qemu-check: qemu model ## git am on the pristine base, and QEMU's own `make check` there (slow)
+series-qemu-check: qemu model ## QEMU's own `make check` on base and series, compared (slow); SUITES="unit ..."
 	@scripts/series qemu-check
 
 .PHONY: refresh

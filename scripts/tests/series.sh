@@ -91,6 +91,37 @@ other_qemu() {
     said "1 of 2 patches apply"
 }
 
+# log NAME LINE...: a log of meson's: "RESULT PROGRAM TAP" each, TAP's lines parted by ";".
+log() {
+    local name=$1 result program tap line; shift
+    for line; do
+        read -r result program tap <<<"$line"
+        printf '{"name": "qemu:unit / %s", "result": "%s", "stdout": "%s"}\n' "$program" "$result" "${tap//;/\\n}"
+    done >"$SCRATCH/$name"
+}
+compare() { "$REPO/scripts/series" compare "$SCRATCH/base" "$SCRATCH/series"; }
+old_failures() {
+    new_series
+    log base "OK a ok 1 /x;ok 2 /y # SKIP no" "FAIL b not ok 1 /z;ok 2 /w" "ERROR c"
+    # Numbers of cases move where one is new.
+    log series "OK a ok 1 /new;ok 2 /x;ok 3 /y # SKIP no" "FAIL b not ok 1 /z;ok 2 /w" "ERROR c" "OK d"
+    works compare
+    said "base:       3 passed, 3 failed, 1 skipped"
+    said "new:        2 passed, 0 failed, 0 skipped"
+    said "    b: /z"
+    said "    c"
+}
+new_failures() {
+    log base "OK a ok 1 /x" "OK b" "OK c ok 1 /one;ok 2 /two"
+    log series "FAIL a not ok 1 /x" "SKIP b" "ERROR c ok 1 /one" "FAIL d not ok 1 /e;ok 2 /f" "SKIP g"
+    fails compare
+    said "FAIL  failed on the series, passed on the base: a: /x"
+    said "FAIL  skipped on the series, passed on the base: b"
+    said "FAIL  missing on the series, passed on the base: c: /two"
+    said "FAIL  new, and failed: d: /e"
+    said "FAIL  new, and skipped: g"
+}
+
 check "a sound series passes" sound
 check "a file in no patch is found" file_in_no_patch
 check "a file in two patches is found" file_in_two
@@ -112,4 +143,6 @@ check "bad style is forgiven with a reason only" forgiven_style
 check "an unchanged series exports to the same branch" same_twice
 check "the letter is the cover's text, nothing is signed" letter
 check "another QEMU: what applies and what does not" other_qemu
+check "QEMU's own tests: what fails on the base, too, does not count" old_failures
+check "QEMU's own tests: what the series breaks does" new_failures
 tap_end
