@@ -72,6 +72,7 @@ const std::vector<Rule> &rules() {
 
         // the model
         {"README", R"(build/bin/cxl-type2-model --socket .*&$)", ModelStart},
+        {"README", R"(kill %1$)", NoCommand, "ends the model that the block has started"},
         {"testing", R"(build/bin/cxl-type2-model --help$)", PrintsAndExits},
         {"testing", R"(build/bin/cxl-type2-ctl PATH COMMAND$)", NoCommand, "the form of the lines below it"},
         {"testing", R"(build/bin/cxl-type2-ctl PATH)", ModelQuestion},
@@ -119,6 +120,7 @@ const std::vector<Picture> &pictures() {
     static const std::vector<Picture> table = {
         {"outer QEMU (this project", "the nested host, drawn"},
         {"guest            ld  x0", "the ways of accesses, drawn"},
+        {"PASS: ", "the last line of make run"},
         {"cgroup_device_acl", "for a configuration file of libvirt"},
         {"/dev/iommu rw", "for AppArmor's"},
     };

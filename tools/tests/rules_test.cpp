@@ -55,9 +55,9 @@ TEST(Rules, PicturesAreKnownByTheirBeginning) {
 
 TEST(StandIns, KvmAndTheDevice) {
     EXPECT_EQ(with_stand_ins("qemu-system-aarch64 -accel kvm -cpu host -smp 8 "
-                             "-device vfio-pci,host=0000:81:00.0,bus=rp0 ..."),
+                             "-device vfio-pci,id=gpu0,host=0000:81:00.0,bus=rp0 ..."),
               "build/bin/qemu-system-aarch64 -accel tcg -cpu max -smp 8 "
-              R"(-device '{"driver":"vfio-user-pci","bus":"rp0",)"
+              R"(-device '{"driver":"vfio-user-pci","id":"gpu0","bus":"rp0",)"
               R"("socket":{"type":"unix","path":"@MODEL@"}}' )" +
                   std::string(" "));
     EXPECT_EQ(with_stand_ins("-cpu host,host-phys-bits=on"), "-cpu max,phys-bits=46");
