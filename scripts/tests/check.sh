@@ -44,6 +44,23 @@ SH
     CHECK_JOBS=2 works "$REPO/scripts/check"
     last_line "3 passed, 0 failed, 0 skipped"
 }
+# One job at a time, and a step beside it, at the lowest priority.
+beside_the_jobs() {
+    cat >"$SCRATCH/step" <<SH
+#!/bin/bash
+touch "$SCRATCH/\$1"
+for i in \$(seq 100); do [ -e "$SCRATCH/\$2" ] && exit; sleep 0.1; done
+exit 1
+SH
+    chmod +x "$SCRATCH/step"
+    rm -f "$SCRATCH"/{here,there}
+    steps "step one exit $SCRATCH/step here there" "beside two exit $SCRATCH/step there here" \
+        "beside three exit sh -c '[ \$(nice) = 19 ]'" "step four exit true"
+    CHECK_JOBS=1 works "$REPO/scripts/check"
+    last_line "4 passed, 0 failed, 0 skipped"
+    CHECK_JOBS=1 works "$REPO/scripts/check" three four
+    last_line "2 passed, 0 failed, 0 skipped"
+}
 # They may end at the same moment.
 at_once() {
     steps "for i in \$(seq 30); do step s\$i exit sh -c \"sleep 0.\$((RANDOM % 10)); exit \$((i % 2))\"; done"
@@ -101,6 +118,7 @@ check "gtest: passed, skipped, failed" gtest_lines
 check "gtest: a crash is a failure" gtest_crash
 check "exit: statuses; steps by name; an unknown name fails" exit_status
 check "two steps run at a time" side_by_side
+check "a step beside them is no job" beside_the_jobs
 check "steps that end at once are all counted" at_once
 check "interrupted, nothing is left behind" interrupted INT
 check "ended, nothing is left behind" interrupted TERM
