@@ -25,6 +25,7 @@ Result<void> Loop::run() {
             }
         }
         std::vector<pollfd> fds;
+        fds.reserve(watches_.size());
         for (const auto &[fd, watch] : watches_) {
             fds.push_back({fd, watch.events, 0});
         }

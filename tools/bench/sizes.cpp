@@ -147,6 +147,7 @@ Result<std::vector<SizeRow>> measure_sizes(const Setting &setting, const fs::pat
         }
     }
     std::vector<SizeRow> rows;
+    rows.reserve(setting.sizes.size());
     for (const auto &size : setting.sizes) {
         rows.push_back(row_of(setting, size, starts[size], starts[setting.sizes[0]]));
     }

@@ -41,6 +41,7 @@ template <typename Change> void edit_areas(FaultView &view, Reply &reply, Change
             if (cap.id == VFIO_REGION_INFO_CAP_SPARSE_MMAP) {
                 std::vector<contract::Area> areas;
                 const auto count = load<std::uint32_t>(cap.body);
+                areas.reserve(count);
                 for (std::uint32_t i = 0; i < count; ++i) {
                     areas.push_back({load<std::uint64_t>(cap.body, 8 + 16 * std::size_t{i}),
                                      load<std::uint64_t>(cap.body, 16 + 16 * std::size_t{i})});
