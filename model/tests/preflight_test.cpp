@@ -530,9 +530,9 @@ TEST(Model, MorePiecesThanTheBridgeHas) {
         const auto all = judge(facts, Guest);
         const bool too_many = pieces > 4;
         expect(all, "decoders", too_many ? Status::Warning : Status::Ok,
-               too_many ? fmt::format("6, 6 committed, in {} pieces; QEMU's host bridge has 4",
-                                      pieces)
-                        : "6, 6 committed: 6G; a guest finds 4");
+               too_many
+                   ? fmt::format("6, 6 committed, in {} pieces; QEMU's host bridge has 4", pieces)
+                   : "6, 6 committed: 6G; a guest finds 4");
         EXPECT_TRUE(all.ready());
         EXPECT_EQ(all.guest_mode, too_many);
         EXPECT_EQ(all.window, (too_many ? 6 + pieces : 6) * GiB);
