@@ -13,6 +13,8 @@ The environment names them:
   CXL_TYPE2_FIRMWARE  a folder with QEMU_EFI.fd, bios-256k.bin and option ROMs
   CXL_TYPE2_UNPATCHED_QEMU
                       an unpatched QEMU for the same target, to compare with
+  CXL_TYPE2_HOTPLUG_ROUNDS
+                      how often a device is plugged into a guest, 3 by default
 '''
 
 import json
@@ -551,7 +553,7 @@ class VfioCxlTest(QemuSystemTest):
         # again by then, Linux could take the button for a second press.
         time.sleep(1)
 
-    def do_test_hotplug(self, rounds=3):
+    def do_test_hotplug(self):
         '''
         Into an empty slot of a running guest, out while its memory is in use,
         and in again: the guest's drivers attach, and let go when asked.
@@ -563,6 +565,7 @@ class VfioCxlTest(QemuSystemTest):
         self.start(append='cxl2.action=follow cxl2.devices=0 cxl2.dma=16M '
                    'pcie_port_pm=off', plugged=False)
         self.wait_for(r'CXL2: end', self.boot_limit)
+        rounds = int(os.environ.get('CXL_TYPE2_HOTPLUG_ROUNDS', '3'))
         before = self.usage('before')
         counts = []
         for n in range(1, rounds + 1):

@@ -83,7 +83,7 @@ static void test_config(void)
 }
 
 /* Memory in two ranges: the second one's addresses are behind the first's */
-static void test_config_two_ranges(void)
+static void test_dvsec_two_ranges(void)
 {
     Model *m = model_start("--hdm-size 1G --fault dvsec-two-ranges");
     Vm *vm = vm_start_with(m, WINDOW("cxl.0", "1G") BRIDGE_0 PORT(0),
@@ -1959,7 +1959,7 @@ static void add_tests(void)
 #define TEST(path, func)     qtest_add_func("/vfio-cxl/" path, func)
 #define OWN(path, func, why) add_model_test("/vfio-cxl/" path, func, why)
     TEST("config", test_config);
-    OWN("config/two-ranges", test_config_two_ranges, ANOTHER_MODEL);
+    OWN("dvsec-two-ranges", test_dvsec_two_ranges, ANOTHER_MODEL);
     TEST("config/dvsec-writes", test_config_dvsec_writes);
     if (host_base()) {
         TEST("no-host-address", test_no_host_address);
