@@ -114,17 +114,17 @@ model() {
     read -r -t 10 _said <&7 && echo "$_said"
 }
 
-# qtests ARCH PATTERN...: QEMU's test program for CXL devices with vfio-pci in
-# vfio-user-pci's place, those of its cases whose names below /ARCH/vfio-cxl/ begin with
-# a PATTERN; all without one.
+# qtests PROGRAM ARCH PATTERN...: a test program of QEMU's for CXL devices, vfio-cxl or
+# vfio-cxl-life, with vfio-pci in vfio-user-pci's place: those of its cases whose names below
+# /ARCH/PROGRAM/ begin with a PATTERN; all without one.
 qtests_failed=0
 qtests() {
-    _arch=$1
-    shift
+    _program=$1 _arch=$2
+    shift 2
     for _pattern; do
-        set -- "$@" -p "/$_arch/vfio-cxl/$_pattern"
+        set -- "$@" -p "/$_arch/$_program/$_pattern"
         shift
     done
     VFIO_CXL_HOST="$BDF" VFIO_CXL_HOST_BASE="$HPA" VFIO_CXL_CONTROL="$MODEL" CXL_TYPE2_CONTRACT="$CONTRACT" \
-        QTEST_QEMU_BINARY="/bin/qemu-system-$_arch" vfio-cxl-test --tap -k "$@" || qtests_failed=1
+        QTEST_QEMU_BINARY="/bin/qemu-system-$_arch" "$_program-test" --tap -k "$@" || qtests_failed=1
 }

@@ -493,17 +493,6 @@ static void test_window_power_state(void)
     model_stop(m);
 }
 
-/* One more than @before, or more where a kernel takes several for one */
-static void assert_resets(Model *m, const char *kind, int64_t before)
-{
-    int64_t now = model_resets(m, kind);
-
-    g_assert_cmpint(now, >, before);
-    if (!host_function()) {
-        g_assert_cmpint(now, ==, before + 1);
-    }
-}
-
 /* Resets that the guest asks the device for: memory cleared, still there */
 static void test_window_function_reset(void)
 {
@@ -1905,12 +1894,6 @@ static void test_no_socket(void)
 
     assert_refused(args, "/nonexistent/vfio-user");
 }
-
-/* Why a case cannot be run with the host's function */
-#define ANOTHER_MODEL   "the host's function is one of 256 MiB, committed"
-#define TWO_MODELS      "the host has one function of this kind"
-#define A_SERVER        "the host's function is behind the kernel, not a socket"
-#define ASKED           "what the kernel is asked does not reach the model"
 
 static void add_refusals(void)
 {

@@ -275,6 +275,16 @@ int64_t model_resets(Model *m, const char *kind)
     return model_state(m, "resets", host_function() ? "total" : kind);
 }
 
+void assert_resets(Model *m, const char *kind, int64_t before)
+{
+    int64_t now = model_resets(m, kind);
+
+    g_assert_cmpint(now, >, before);
+    if (!host_function()) {
+        g_assert_cmpint(now, ==, before + 1);
+    }
+}
+
 /* The host's function is in use as long as its group cannot be opened */
 static bool host_in_use(void)
 {
@@ -411,7 +421,7 @@ bool find_decoder(QTestState *qts, Model *m, unsigned n, unsigned i,
                   uint64_t *start, uint64_t *size)
 {
     g_autofree char *name =
-        g_strdup_printf("alias vfio-user:%s CXL decoder %u", m->socket, n);
+        g_strdup_printf("alias %s CXL decoder %u", m->name, n);
 
     return find_region(qts, name, i, start, size);
 }

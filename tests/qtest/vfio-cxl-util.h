@@ -165,6 +165,9 @@ int64_t model_state(Model *m, const char *group, const char *name);
  */
 int64_t model_resets(Model *m, const char *kind);
 
+/* One more than @before, or more where a kernel takes several for one */
+void assert_resets(Model *m, const char *kind, int64_t before);
+
 /* The base of decoder @n that the kernel of @m has, or shows */
 uint64_t model_kernel_base(Model *m, unsigned n);
 
@@ -336,6 +339,12 @@ void capture_release(Capture *c);
 /* @wanted is to be said by itself, that is within some seconds */
 void capture_wait(Capture *c, const char *wanted);
 void capture_end(Capture *c);
+
+/* Why a case cannot be run with the host's function */
+#define ANOTHER_MODEL   "the host's function is one of 256 MiB, committed"
+#define TWO_MODELS      "the host has one function of this kind"
+#define A_SERVER        "the host's function is behind the kernel, not a socket"
+#define ASKED           "what the kernel is asked does not reach the model"
 
 /*
  * Register a case that needs a model of its own, because of @why, and one that
