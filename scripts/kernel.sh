@@ -54,9 +54,9 @@ debian_kernel() {
 # Debian's kernel tools for the build machine want a newer C library than it may
 # have: they run through the loader of an unpacked one.
 host_tool() {  # DIR NAME REAL
-    local host=$BUILD/guest-pkgs/host
-    printf '#!/bin/sh\nexec %s --library-path %s %s "$@"\n' "$(echo "$host"/usr/lib*/ld-linux*)" \
-        "$(echo "$host"/usr/lib/*-linux-gnu)" "$3" >"$1/$2"
+    local loader
+    own_loader "$BUILD/guest-pkgs/host"
+    printf '#!/bin/sh\nexec %s %s "$@"\n' "${loader[*]}" "$3" >"$1/$2"
     chmod +x "$1/$2"
 }
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
-# Sourced by every script: strict mode, the paths everybody uses, two ways to speak.
+# Sourced by every script: strict mode, the paths everybody uses, and little else.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -23,4 +23,11 @@ one_at_a_time() {
     mkdir -p "$BUILD"
     exec 9>"$BUILD/.lock-$1"
     flock -n 9 || { say "waiting for another ${0##*/} to end ..."; flock 9; }
+}
+
+# own_loader ROOT: sets `loader`: before a program of packages that were unpacked below ROOT,
+# a C library among them, it has this run by that library, which may be newer than the machine's.
+own_loader() {
+    # shellcheck disable=SC2034 # for the caller
+    loader=("$(echo "$1"/usr/lib*/ld-linux*)" --library-path "$(echo "$1"/usr/lib/*-linux-gnu)")
 }

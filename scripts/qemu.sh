@@ -3,7 +3,7 @@
 # Sourced by what configures and builds QEMU's tree; after lib.sh.
 
 # qemu_options TARGETS: sets QEMU_OPTIONS to what every build is configured with. Debug
-# information would take a quarter of the time.
+# information would take a fifth of the time.
 qemu_options() {
     # shellcheck disable=SC2034 # for the caller
     QEMU_OPTIONS=(--python="$PYTHON" "--target-list=$1" --without-default-features
