@@ -84,6 +84,7 @@ bool cxl_host_decoder_is_free(const CXLHost *host, unsigned n)
 void cxl_host_firmware_commit(CXLHost *host, unsigned n,
                               const CXLHostFirmwareDecoder *decoder)
 {
+    assert(n < ARRAY_SIZE(host->firmware_decoders));
     host->firmware_decoders[n] = *decoder;
     decoder_program(host, n, decoder);
     decoders_changed(host);
@@ -96,6 +97,7 @@ void cxl_host_firmware_release(CXLHost *host, unsigned n)
     g_autofree uint32_t *fresh_regs = NULL;
     g_autofree uint32_t *fresh_mask = NULL;
 
+    assert(n < ARRAY_SIZE(host->firmware_decoders));
     if (!host->firmware_decoders[n].size) {
         return;
     }

@@ -376,6 +376,10 @@ static void vfio_cxl_release_bridge(VFIOCXL *cxl)
 {
     unsigned n;
 
+    /* There can be more in the plan than a bridge has */
+    if (cxl->topo.passthrough) {
+        return;
+    }
     for (n = 0; n < cxl->planned; n++) {
         cxl_host_firmware_release(cxl->topo.host, n);
     }

@@ -788,6 +788,20 @@ static void test_ten_decoders(void)
     test_decoders(BRIDGE(0, 52, ""), "--decoders 10 --decoder-size 256M", 10);
 }
 
+static void test_ten_decoders_unplugged(void)
+{
+    Model *m = model_start("--decoders 10 --decoder-size 256M");
+    Vm *vm = vm_start_with(m, "-M cxl-fmw.0.targets.0=cxl.0,"
+                           "cxl-fmw.0.size=2560M " BRIDGE(0, 52, "") PORT(0),
+                           "'bus': 'rp0'");
+
+    pci_enable(vm, 0);
+    device_del(vm);
+    assert_model_let_go(m);
+    vm_stop(vm);
+    model_stop(m);
+}
+
 /*
  * More than the bridge has, and one behind the other: the guest finds one over
  * all of them, and the kernel is told of each.
@@ -1971,6 +1985,7 @@ static void add_tests(void)
     OWN("two-devices", test_two_devices, TWO_MODELS);
     OWN("decoders/4", test_four_decoders, ANOTHER_MODEL);
     OWN("decoders/10", test_ten_decoders, ANOTHER_MODEL);
+    OWN("decoders/10-unplugged", test_ten_decoders_unplugged, ANOTHER_MODEL);
     OWN("decoders/merged", test_merged_decoders, ANOTHER_MODEL);
     OWN("guest/auto", test_guest_auto, ANOTHER_MODEL);
     OWN("guest/on-request", test_guest_on_request, ANOTHER_MODEL);
