@@ -97,6 +97,7 @@ struct Server {
     const char *caps;
     bool posted;        /* no region is mapped, so writes need no reply */
     unsigned count;
+    unsigned replies;   /* to requests of ours */
     Msg request;
     Msg reply;
 };
@@ -360,6 +361,7 @@ static void server_serve(Server *s)
         }
         /* The answer to a request of ours */
         if (request->flags & FLAG_REPLY) {
+            qatomic_inc(&s->replies);
             continue;
         }
         server_answer(s, request, reply);
@@ -1016,7 +1018,7 @@ static void rom_huge(Server *s)
     s->region_size[ROM] = (1ULL << 50) + 64 * KiB;
 }
 
-static void rom_again(Server *s)
+static void rom_64k(Server *s)
 {
     s->rom_mask = ~0u << 16;
     s->region_size[ROM] = 64 * KiB;
@@ -1029,6 +1031,16 @@ static void rom_again_answer(Server *s, const Msg *request, Msg *reply)
         reply->flags |= FLAG_ERROR;
         reply->error = EAGAIN;
         reply->size = HDR_SIZE;
+    }
+}
+
+/* A byte at a time */
+static void rom_trickle_answer(Server *s, const Msg *request, Msg *reply)
+{
+    if (request->command == CMD_REGION_READ &&
+        ldl_le_p(request->data + 8) == ROM) {
+        stl_le_p(reply->data + 12, 1);
+        reply->size = HDR_SIZE + 16 + 1;
     }
 }
 
@@ -1107,6 +1119,31 @@ static void dma_map_refused(Server *s, const Msg *request, Msg *reply)
         reply->flags |= FLAG_ERROR;
         reply->error = ENOSPC;
     }
+}
+
+/* The BAR of the other device, which is mapped where the guest wants it */
+static void peer_map_refused(Server *s, const Msg *request, Msg *reply)
+{
+    if (request->command == CMD_DMA_MAP &&
+        ldq_le_p(request->data + 16) == BAR_ADDRESS) {
+        dma_map_refused(s, request, reply);
+        s->count++;
+    }
+}
+
+static const Case peer_case = { "peer", NULL, peer_map_refused };
+
+static void peer_refused_run(QTestState *qts, Server *s)
+{
+    Server *peer = server_start(&peer_case);
+    QDict *response;
+
+    map_bar(qts, PCI_BASE_ADDRESS_0, BAR_ADDRESS);
+    response = device_add(qts, peer, "d1", "rp0");
+    g_assert_cmpstr(error_desc(response), ==, NULL);
+    qobject_unref(response);
+    g_assert_cmpuint(peer->count, >, 0);
+    server_stop(peer);
 }
 
 /* Messages, while the device is realized */
@@ -1312,7 +1349,7 @@ static void dies_idle_run(QTestState *qts, Server *s)
 }
 
 /* A socket that is closed with something unread resets the connection */
-static void dies_unread_setup(Server *s)
+static void posts_writes(Server *s)
 {
     s->posted = true;
 }
@@ -1363,14 +1400,50 @@ static void stuck_run(QTestState *qts, Server *s)
     g_assert_cmphex(config_readl(qts, PCI_VENDOR_ID), ==, ID_VALUE);
 }
 
+/* Does not read for as long as the case is armed */
+static void does_not_read(Server *s, const Msg *request, Msg *reply)
+{
+    int i;
+
+    for (i = 0; i < 600 && qatomic_read(&s->armed); i++) {
+        g_usleep(50 * 1000);
+    }
+}
+
+/*
+ * So much is on its way that requests time out before they are sent.  There
+ * will never be a reply to these: that the server reads again has to do.
+ */
+static void behind_run(QTestState *qts, Server *s)
+{
+    int i;
+
+    map_bar(qts, PCI_BASE_ADDRESS_2, BAR_ADDRESS);
+    ARM(s);
+    for (i = 0; i < 4000; i++) {
+        qtest_writel(qts, BAR_ADDRESS + 0x200, i);
+    }
+    for (i = 0; i < 2; i++) {
+        g_assert_cmphex(timed_id(qts, 3 * SHORT_TIMEOUT), ==, 0xffffffff);
+    }
+    g_assert_cmphex(timed_id(qts, SHORT_TIMEOUT), ==, 0xffffffff);
+    DISARM(s);
+    for (i = 0; i < 100 && config_readl(qts, PCI_VENDOR_ID) != ID_VALUE; i++) {
+        g_usleep(50 * 1000);
+    }
+    g_assert_cmphex(config_readl(qts, PCI_VENDOR_ID), ==, ID_VALUE);
+}
+
 /* Requests of the server */
 
-static void send_dma_read(Server *s, uint32_t count, int num_fds)
+static void send_dma_read_flags(Server *s, uint32_t count, int num_fds,
+                                uint32_t flags)
 {
     Msg *msg = g_new0(Msg, 1);
     int i;
 
     msg->command = CMD_DMA_READ;
+    msg->flags = flags;
     msg->size = HDR_SIZE + 16;
     stq_le_p(msg->data, RAM_ADDRESS);
     stl_le_p(msg->data + 8, count);
@@ -1380,6 +1453,27 @@ static void send_dma_read(Server *s, uint32_t count, int num_fds)
     }
     send_msg(s, msg);
     g_free(msg);
+}
+
+static void send_dma_read(Server *s, uint32_t count, int num_fds)
+{
+    send_dma_read_flags(s, count, num_fds, 0);
+}
+
+/* Others get their turn, and what a lost server has asked for is not done */
+static void dma_flood_run(QTestState *qts, Server *s)
+{
+    int i;
+
+    config_writel(qts, PCI_COMMAND, PCI_COMMAND_MASTER);
+    for (i = 0; i < 20000; i++) {
+        send_dma_read_flags(s, 1 * MiB, 0, FLAG_NO_REPLY);
+    }
+    send_dma_read(s, 4, 0);
+    qtest_qmp_assert_success(qts, "{'execute': 'query-status'}");
+    g_assert_cmpuint(qatomic_read(&s->replies), ==, 0);
+    shutdown(qatomic_read(&s->fd), SHUT_RDWR);
+    assert_log(LOST);
 }
 
 static void dma_fds_run(QTestState *qts, Server *s)
@@ -1411,15 +1505,6 @@ static void dma_unread_run(QTestState *qts, Server *s)
     assert_log("has left more than");
     DISARM(s);
     g_assert_cmpuint(resident_kib(qts), <, before + 400 * KiB);
-}
-
-static void dma_unread_answer(Server *s, const Msg *request, Msg *reply)
-{
-    int i;
-
-    for (i = 0; i < 600 && qatomic_read(&s->armed); i++) {
-        g_usleep(50 * 1000);
-    }
 }
 
 /* Failing again and again costs nothing */
@@ -1560,8 +1645,10 @@ static const Case cases[] = {
       "pending bits in BAR 6" },
     { "config/rom-huge", rom_huge, NULL, NULL, "expected at most 16 MiB",
       rom_run },
-    { "config/rom-again", rom_again, rom_again_answer, NULL,
+    { "config/rom-again", rom_64k, rom_again_answer, NULL,
       "Error reading device ROM", rom_run },
+    { "config/rom-trickle", rom_64k, rom_trickle_answer, NULL,
+      "in pieces of 1, expected", rom_run },
     { "config/rom-odd", rom_odd, NULL, NULL, "expansion ROM of" },
 
     { "version/pgsizes-0", pgsizes_0, NULL, "pgsizes 0x0" },
@@ -1609,14 +1696,19 @@ static const Case cases[] = {
       "no such request is outstanding", once_more_run },
     { "runtime/dies", NULL, read_dies, NULL, LOST, dies_run },
     { "runtime/dies-idle", NULL, NULL, NULL, LOST, dies_idle_run },
-    { "runtime/dies-unread", dies_unread_setup, dies_unread, NULL, LOST,
+    { "runtime/dies-unread", posts_writes, dies_unread, NULL, LOST,
       dies_unread_run },
     { "runtime/dies-then-map", NULL, read_dies, NULL, LOST,
       dies_then_map_run },
     { "runtime/stuck", NULL, never_answers, NULL, "requests in a row time out",
       stuck_run, NULL, SHORT_TIMEOUT },
     { "runtime/dma-fds", NULL, NULL, NULL, NULL, dma_fds_run },
-    { "runtime/dma-unread", NULL, dma_unread_answer, NULL, LOST,
+    { "runtime/behind", posts_writes, does_not_read, NULL,
+      "requests in a row time out", behind_run, NULL, SHORT_TIMEOUT },
+    { "runtime/peer-refused", NULL, NULL, NULL, "refused a DMA map",
+      peer_refused_run },
+    { "runtime/dma-flood", NULL, NULL, NULL, LOST, dma_flood_run },
+    { "runtime/dma-unread", NULL, does_not_read, NULL, LOST,
       dma_unread_run, NULL, SHORT_TIMEOUT },
 };
 
