@@ -33,12 +33,14 @@ tl::unexpected<Error> fail_errno(const std::string &what, std::string_view advic
                                   advice.empty() ? "" : "; ", advice));
 }
 
-/// A character device. Error: errno, with `busy` or `absent` as what to do about it.
+/// A character device. Error: errno, with what to do about it: `busy` and `absent` where it is.
 Result<UniqueFd> open_device(const std::string &path, std::string_view absent,
                              std::string_view busy) {
     UniqueFd fd(open(path.c_str(), O_RDWR | O_CLOEXEC));
     if (!fd) {
-        return fail_errno("cannot open " + path, errno == EBUSY ? busy : absent);
+        return fail_errno("cannot open " + path, errno == EBUSY    ? busy
+                                                 : errno == EACCES ? "become root, or its owner"
+                                                                   : absent);
     }
     return fd;
 }

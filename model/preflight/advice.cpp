@@ -23,6 +23,10 @@ bool is_socket(const Facts &facts) {
     return !facts.socket.empty();
 }
 
+bool has_no_groups(const Facts &facts) {
+    return !is_socket(facts) && facts.binding && facts.binding->iommufd;
+}
+
 std::string window_options(const Report &report, const char *bridge) {
     return fmt::format("cxl=on,cxl-fmw.0.targets.0={},cxl-fmw.0.size={}", bridge,
                        format_size(report.window));
@@ -30,10 +34,17 @@ std::string window_options(const Report &report, const char *bridge) {
 
 constexpr const char *Mode = "x-cxl-decoders";
 constexpr const char *Name = "gpu0"; // for the monitor
+constexpr const char *Iommufd = "iommufd";
+constexpr const char *IommufdName = "iommufd0";
+
+std::string iommufd_option() {
+    return fmt::format("{},id={}", Iommufd, IommufdName);
+}
 
 std::string device_option(const Facts &facts, const Report &report, const char *port) {
     if (!is_socket(facts)) {
-        return fmt::format("vfio-pci,id={},host={},bus={}{}", Name, facts.address, port,
+        return fmt::format("vfio-pci,id={},host={},bus={}{}{}", Name, facts.address, port,
+                           has_no_groups(facts) ? fmt::format(",{}={}", Iommufd, IommufdName) : "",
                            report.ask_for_it ? fmt::format(",{}=guest", Mode) : "");
     }
     nlohmann::ordered_json device;
@@ -118,6 +129,9 @@ std::vector<std::string> command_line(const Facts &facts, const Plan &plan, cons
         line.push_back(fmt::format("-object memory-backend-memfd,id=mem,size={},share=on", ram));
         machine += ",memory-backend=mem";
     }
+    if (has_no_groups(facts)) {
+        line.push_back("-object " + iommufd_option());
+    }
     line.push_back(fmt::format("-M {},{}", machine, window_options(report, "cxl.0")));
     if (is_arm(facts)) {
         line.emplace_back("-bios QEMU_EFI.fd");
@@ -149,7 +163,7 @@ constexpr const char *Controllers = R"(    <controller type='pci' index='0' mode
     <controller type='usb' model='none'/>
 )";
 constexpr const char *ArmFirmware =
-    R"(    <loader readonly='yes' type='pflash'>/usr/share/AAVMF/AAVMF_CODE.no-secboot.fd</loader>
+    R"(    <loader readonly='yes' type='pflash'>/usr/share/AAVMF/AAVMF_CODE.fd</loader>
     <nvram template='/usr/share/AAVMF/AAVMF_VARS.fd'/>
 )";
 constexpr const char *Disk = R"(    <disk type='file' device='disk'>
@@ -215,9 +229,14 @@ std::string overrides(const Facts &facts, const Report &report) {
     bridge += report.guest_mode ? std::string() : property(BridgeDecoders, "bool", "true");
     auto xml = override_of("ua-cxl0", bridge);
     xml += override_of("ua-rp0", property("driver", "string", "cxl-rp"));
-    if (report.ask_for_it && !is_socket(facts)) {
-        xml += override_of("ua-gpu0", property(Mode, "string", "guest"));
+    std::string device;
+    if (has_no_groups(facts)) {
+        device += property(Iommufd, "string", IommufdName);
     }
+    if (report.ask_for_it && !is_socket(facts)) {
+        device += property(Mode, "string", "guest");
+    }
+    xml += device.empty() ? device : override_of("ua-gpu0", device);
     return "  <qemu:override>\n" + xml + "  </qemu:override>\n";
 }
 
@@ -258,6 +277,9 @@ std::string libvirt_xml(const Facts &facts, const Plan &plan, const Report &repo
     xml += arg("-machine", window_options(report, "ua-cxl0"));
     if (arm && !facts.host.kvm) {
         xml += arg("-global", "max-arm-cpu.pauth-impdef=on");
+    }
+    if (has_no_groups(facts)) {
+        xml += arg("-object", iommufd_option());
     }
     if (is_socket(facts)) {
         xml += arg("-device", device_option(facts, report, "ua-rp0"));

@@ -50,10 +50,10 @@ struct BindingFacts {
     std::string vfio_device;       ///< "vfio0"; empty: not registered with VFIO
     std::optional<unsigned> group; ///< IOMMU group
     std::vector<GroupMember> others;
-    std::string node;            ///< the device file to open, as on the real machine
-    std::string missing_node;    ///< a device file that should be there
-    std::string forbidden_node;  ///< a device file that this user cannot open
-    bool group_node = false;     ///< the group's file is there
+    std::string node;           ///< the device file to open, as on the real machine
+    std::string missing_node;   ///< a device file that should be there
+    std::string forbidden_node; ///< a device file that this user cannot open
+    bool iommufd = false; ///< the kernel offers no groups, but the device by itself and iommufd
     bool nodes_recorded = false; ///< there was a /dev to look at
 };
 

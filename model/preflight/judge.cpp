@@ -213,7 +213,8 @@ Check check_node(const BindingFacts &binding) {
         return failed(Id, binding.missing_node + " is missing",
                       binding.missing_node == "/dev/vfio/vfio"
                           ? "modprobe vfio_iommu_type1"
-                          : "it appears when the device is bound to vfio-pci");
+                          : "it appears when the device is bound to vfio-pci, on a kernel with "
+                            "CONFIG_VFIO_GROUP");
     }
     if (!binding.forbidden_node.empty()) {
         return failed(Id, binding.forbidden_node + " cannot be opened by this user",
@@ -327,8 +328,9 @@ std::optional<Check> add_decoder(const VfioFacts &vfio, std::size_t i, Decoded &
     return std::nullopt;
 }
 
-/// The guest has to program decoders that nobody committed.
-Check uncommitted(const VfioFacts &vfio, Report &report) {
+/// The guest has to program decoders that nobody committed. A kernel gives no memory then, for
+/// the device decodes none; a vfio-user server can.
+Check uncommitted(const VfioFacts &vfio, bool by_kernel, Report &report) {
     if (vfio.firmware_committed) {
         return failed(
             DecodersId,
@@ -338,9 +340,15 @@ Check uncommitted(const VfioFacts &vfio, Report &report) {
     }
     report.guest_mode = true;
     report.window = vfio.memory ? vfio.memory->size : 0;
-    return warning(DecodersId, fmt::format("{}, none committed", vfio.decoders.size()),
-                   "the guest has to program them itself; Linux finds memory only where the "
-                   "host's firmware committed it");
+    const auto found = fmt::format("{}, none committed", vfio.decoders.size());
+    if (by_kernel) {
+        return failed(DecodersId, found,
+                      "the device decodes none of its memory, and the kernel gives none: have the "
+                      "host's firmware, or its driver before vfio-pci, commit a decoder");
+    }
+    return warning(DecodersId, found,
+                   "the guest has to program them itself, and the server to give the memory "
+                   "without them; Linux finds memory only where it is committed");
 }
 
 /// It can have more than QEMU's bridge leads to, if it programs them itself.
@@ -358,7 +366,19 @@ Check too_many(const VfioFacts &vfio, const Decoded &all, Report &report) {
                     BridgeDecoders));
 }
 
-Check check_decoders(const VfioFacts &vfio, Report &report) {
+/// By itself QEMU has the guest program decoders that firmware did not commit.
+Check not_by_firmware(const VfioFacts &vfio, const Decoded &all, Report &report) {
+    report.guest_mode = true;
+    report.window = vfio.memory ? vfio.memory->size : 0;
+    return warning(DecodersId,
+                   fmt::format("{}, {} committed: {}, but not by firmware as the kernel says",
+                               vfio.decoders.size(), all.count, format_size(all.size)),
+                   fmt::format("the guest has to program them itself; x-cxl-decoders=locked, with "
+                               "hdm_for_passthrough=on and a window of {}, is for Linux",
+                               format_size(all.size)));
+}
+
+Check check_decoders(const VfioFacts &vfio, bool by_kernel, Report &report) {
     if (!vfio.decoder_problem.empty()) {
         return failed(DecodersId, vfio.decoder_problem,
                       "what QEMU refuses: a fault of the kernel's driver or of the device");
@@ -373,7 +393,10 @@ Check check_decoders(const VfioFacts &vfio, Report &report) {
         }
     }
     if (all.count == 0) {
-        return uncommitted(vfio, report);
+        return uncommitted(vfio, by_kernel, report);
+    }
+    if (vfio.generation == Generation::Shadow && !vfio.firmware_committed) {
+        return not_by_firmware(vfio, all, report);
     }
     // Where there are more than the bridge has, QEMU makes one of neighbours.
     if (all.pieces > BridgeDecoders) {
@@ -500,7 +523,7 @@ void judge_vfio(const Facts &facts, Report &report) {
     report.checks.push_back(check_flag(*facts.vfio));
     report.checks.push_back(check_contract(*facts.vfio));
     report.checks.push_back(check_memory(*facts.vfio));
-    report.checks.push_back(check_decoders(*facts.vfio, report));
+    report.checks.push_back(check_decoders(*facts.vfio, facts.socket.empty(), report));
     report.checks.push_back(check_reset(*facts.vfio));
 }
 

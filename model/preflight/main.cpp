@@ -75,8 +75,8 @@ void open_host_device(const Options &options, const Sysfs &sysfs, Facts &facts) 
         facts.vfio_absent = "--no-open";
         return;
     }
-    if (!facts.binding->group_node) {
-        facts.vfio_absent = "it is opened by its IOMMU group, which has no file in /dev/vfio";
+    if (facts.binding->iommufd) {
+        facts.vfio_absent = "it is opened by its IOMMU group, which this kernel does not offer";
         return;
     }
     if (!facts.binding->missing_node.empty() || !facts.binding->forbidden_node.empty()) {
@@ -115,7 +115,8 @@ int run(const Options &options) {
                                            options.ram));
     }
     plan = {*ram, options.cpus};
-    const auto arch = options.arch.empty() ? machine_arch() : options.arch;
+    const Sysfs sysfs(options.sysfs);
+    const auto arch = options.arch.empty() ? sysfs.arch() : options.arch;
     if (arch != "aarch64" && arch != "x86_64") {
         return complain(Usage,
                         fmt::format("--arch {}: expected aarch64 (virt) or x86_64 (q35)", arch));
@@ -123,7 +124,6 @@ int run(const Options &options) {
     if (options.address.empty() && options.socket.empty()) {
         return complain(Usage, "name a PCI address, or a vfio-user server with --socket PATH");
     }
-    const Sysfs sysfs(options.sysfs);
     facts.host = sysfs.host(arch);
     facts.socket = options.socket;
     if (!options.address.empty()) {
@@ -173,7 +173,7 @@ int run(int argc, char **argv) {
                    "A recorded tree instead of /sys; dev/ and proc/ are looked for beside it")
         ->type_name("DIR");
     app.add_option("--arch", options.arch,
-                   "The guest: aarch64 (virt) or x86_64 (q35); default: this machine's")
+                   "The guest: aarch64 (virt) or x86_64 (q35); default: the host's")
         ->type_name("NAME");
     app.add_option("--ram", options.ram, "The guest's RAM (default 16G)")->type_name("SIZE");
     app.add_option("--cpus", options.cpus, "The guest's CPUs (default 8)")

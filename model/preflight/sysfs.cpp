@@ -101,6 +101,12 @@ std::optional<std::uint64_t> memlock_limit() {
     return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : std::uint64_t{limit.rlim_cur};
 }
 
+std::string machine_arch() {
+    utsname name = {};
+    uname(&name);
+    return name.machine;
+}
+
 } // namespace
 
 Sysfs::Sysfs(std::string path) : sysfs_(std::move(path)) {
@@ -166,13 +172,13 @@ BindingFacts Sysfs::binding(const std::string &address) const {
     }
 
     facts.nodes_recorded = exists(beside("/dev"));
-    facts.group_node = facts.group && exists(beside("/dev/vfio/" + group));
-    // The character device of newer kernels with iommufd, else the group.
-    const bool cdev = !facts.vfio_device.empty() &&
-                      exists(beside("/dev/vfio/devices/" + facts.vfio_device)) &&
-                      exists(beside("/dev/iommu"));
-    facts.node = cdev ? "/dev/vfio/devices/" + facts.vfio_device : "/dev/vfio/" + group;
-    for (const auto &node : {cdev ? "/dev/iommu" : "/dev/vfio/vfio", facts.node.c_str()}) {
+    // A group where there is one: what a command line without iommufd opens.
+    const auto by_group = "/dev/vfio/" + group;
+    const auto by_itself = "/dev/vfio/devices/" + facts.vfio_device;
+    facts.iommufd = !facts.vfio_device.empty() && exists(beside(by_itself)) &&
+                    exists(beside("/dev/iommu")) && !exists(beside(by_group));
+    facts.node = facts.iommufd ? by_itself : by_group;
+    for (const auto &node : {facts.iommufd ? "/dev/iommu" : "/dev/vfio/vfio", facts.node.c_str()}) {
         if (!exists(beside(node))) {
             facts.missing_node = node;
         } else if (live_ && access(node, R_OK | W_OK) != 0) {
@@ -182,10 +188,20 @@ BindingFacts Sysfs::binding(const std::string &address) const {
     return facts;
 }
 
+std::string Sysfs::arch() const {
+    if (live_) {
+        return machine_arch();
+    }
+    const auto cpus = read_text(beside("/proc/cpuinfo"));
+    return cpus.find("CPU implementer") != std::string::npos ? "aarch64"
+           : cpus.find("vendor_id") != std::string::npos     ? "x86_64"
+                                                             : machine_arch();
+}
+
 HostFacts Sysfs::host(const std::string &arch) const {
     HostFacts facts;
     facts.arch = arch;
-    const bool native = !live_ || arch == machine_arch();
+    const bool native = arch == this->arch();
     facts.kvm =
         native && (live_ ? access("/dev/kvm", R_OK | W_OK) == 0 : exists(beside("/dev/kvm")));
     if (facts.kvm) {
@@ -210,12 +226,6 @@ Result<std::string> parse_address(std::string_view text) {
     std::transform(address.begin(), address.end(), address.begin(),
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     return address;
-}
-
-std::string machine_arch() {
-    utsname name = {};
-    uname(&name);
-    return name.machine;
 }
 
 } // namespace model::preflight

@@ -20,6 +20,9 @@ class Sysfs {
     /// Error ENOENT: no such device; EACCES: its configuration space cannot be read.
     Result<PciFacts> pci(const std::string &address) const;
     BindingFacts binding(const std::string &address) const;
+    /// The host's architecture as QEMU names it: of a recorded tree by its /proc/cpuinfo, and
+    /// this machine's where that does not say.
+    std::string arch() const;
     /// arch: the guest's.
     HostFacts host(const std::string &arch) const;
 
@@ -35,8 +38,5 @@ class Sysfs {
 
 /// "81:00.0" and "0000:81:00.0" to the latter. Error EINVAL: not a PCI address.
 Result<std::string> parse_address(std::string_view text);
-
-/// This machine's architecture as QEMU names it.
-std::string machine_arch();
 
 } // namespace model::preflight

@@ -137,7 +137,7 @@ TEST_F(Tree, AHostThatIsReadyPassesEverythingThatCanBeLookedAt) {
     EXPECT_EQ(all.window, 64 * GiB);
     expect(all, "driver", Status::Ok, "vfio-pci");
     expect(all, "iommu-group", Status::Ok, "17, the device alone");
-    expect(all, "vfio-node", Status::Ok, "/dev/vfio/devices/vfio0");
+    expect(all, "vfio-node", Status::Ok, "/dev/vfio/17");
     expect(all, "huge-pages", Status::Ok, "pages of 1G");
     expect(all, "vfio-device", Status::Skipped, "recorded");
 }
@@ -269,28 +269,61 @@ TEST_F(Tree, GroupSharedWithDevicesThatNobodyUses) {
 }
 
 TEST_F(Tree, DeviceFiles) {
-    // Without iommufd: the group and its container.
-    fs::remove(root_ / "dev/iommu");
-    expect(report(), "vfio-node", Status::Ok, "/dev/vfio/17");
     fs::remove(root_ / "dev/vfio/vfio");
     expect(report(), "vfio-node", Status::Failed, "/dev/vfio/vfio is missing");
+    // Neither a group nor, without iommufd, the device by itself.
+    fs::remove(root_ / "dev/iommu");
     fs::remove(root_ / "dev/vfio/17");
     expect(report(), "vfio-node", Status::Failed, "/dev/vfio/17 is missing");
     fs::remove_all(root_ / "dev");
     expect(report(), "vfio-node", Status::Skipped, "not recorded");
 }
 
+TEST_F(Tree, AKernelWithoutGroups) {
+    const char *override = "name='iommufd' type='string' value='iommufd0'";
+    for (const bool groups : {true, false}) {
+        if (!groups) {
+            fs::remove(root_ / "dev/vfio/vfio");
+            fs::remove(root_ / "dev/vfio/17");
+        }
+        const auto known = facts();
+        const auto all = judge(known, Guest);
+        expect(all, "vfio-node", Status::Ok, groups ? "/dev/vfio/17" : "/dev/vfio/devices/vfio0");
+        const auto text = as_text(known, Guest, all);
+        EXPECT_EQ(contains(text, "-object iommufd,id=iommufd0"), !groups) << text;
+        EXPECT_EQ(contains(text, "bus=rp0,iommufd=iommufd0"), !groups) << text;
+        EXPECT_EQ(contains(text, "<qemu:arg value='iommufd,id=iommufd0'/>"), !groups) << text;
+        EXPECT_EQ(contains(text, override), !groups) << text;
+    }
+}
+
 TEST_F(Tree, AddressBits) {
     expect(report(), "address-bits", Status::Ok, "46 with KVM");
     write(root_ / "proc/cpuinfo", "address sizes\t: 36 bits physical, 48 bits virtual\n");
     expect(report(), "address-bits", Status::Failed, "37 needed for a window of 64G");
-    write(root_ / "proc/cpuinfo", "processor\t: 0\n");
+    write(root_ / "proc/cpuinfo", "vendor_id\t: GenuineIntel\n");
     expect(report(), "address-bits", Status::Skipped, "--phys-bits");
     fs::remove(root_ / "dev/kvm");
     expect(report(), "address-bits", Status::Ok, "emulated");
 }
 
+TEST_F(Tree, TheHostIsTheRecordedOne) {
+    const auto cpuinfo = root_ / "proc/cpuinfo";
+    const auto host = [this] { return Sysfs((root_ / "sys").string()).arch(); };
+    EXPECT_EQ(host(), "x86_64");
+    EXPECT_TRUE(facts("x86_64").host.kvm);
+    EXPECT_FALSE(facts("aarch64").host.kvm);
+    write(cpuinfo, "processor\t: 0\nCPU implementer\t: 0x41\n");
+    EXPECT_EQ(host(), "aarch64");
+    EXPECT_FALSE(facts("x86_64").host.kvm);
+    EXPECT_TRUE(facts("aarch64").host.kvm);
+    // Then it is as likely as any that the tree was recorded here.
+    fs::remove(cpuinfo);
+    EXPECT_EQ(host(), Sysfs("/sys").arch());
+}
+
 TEST_F(Tree, AddressBitsOfAnArmHostAreAskedFor) {
+    write(root_ / "proc/cpuinfo", "CPU implementer\t: 0x41\n");
     expect(report("aarch64"), "address-bits", Status::Skipped, "41 needed");
     auto known = facts("aarch64");
     known.host.phys_bits = 40;
@@ -458,6 +491,33 @@ TEST(Model, DecodersThatNobodyCommitted) {
     const auto text = as_text(ask_model(config), Guest, all);
     EXPECT_FALSE(contains(text, "x-cxl-decoders"));
     EXPECT_FALSE(contains(text, "hdm_for_passthrough"));
+}
+
+// A kernel gives nothing of a device that decodes nothing.
+TEST(Model, DecodersThatNobodyCommittedBehindAKernel) {
+    for (const auto contract : {ContractKind::Live, ContractKind::Shadow}) {
+        auto config = model_of(contract, 2);
+        config.uncommitted = true;
+        auto facts = ask_model(config);
+        facts.address = Address;
+        facts.socket.clear();
+        const auto all = judge(facts, Guest);
+        expect(all, "decoders", Status::Failed, "2, none committed");
+        EXPECT_FALSE(all.ready());
+    }
+}
+
+// QEMU goes by what the kernel says of firmware, and has the guest program all of the memory.
+TEST(Model, DecodersThatFirmwareDidNotCommit) {
+    auto facts = ask_model(model_of(ContractKind::Shadow, 2));
+    facts.vfio->decoders[1].committed = false;
+    facts.vfio->firmware_committed = false;
+    const auto all = judge(facts, Guest);
+    expect(all, "decoders", Status::Warning, "2, 1 committed: 1G, but not by firmware");
+    EXPECT_TRUE(all.guest_mode);
+    EXPECT_EQ(all.window, 2 * GiB);
+    EXPECT_FALSE(contains(as_text(facts, Guest, all), ",hdm_for_passthrough=on"));
+    EXPECT_FALSE(contains(as_text(facts, Guest, all), "x-cxl-decoders=guest"));
 }
 
 TEST(Model, TheWindowIsWhatIsCommitted) {
