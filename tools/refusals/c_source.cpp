@@ -79,7 +79,7 @@ std::vector<std::string> literals(std::string_view source) {
 
 std::vector<Said> refusals_in(std::string_view source) {
     static const RE2 call(
-        R"(\b(error_setg|error_setg_errno|error_prepend|warn_report|warn_reportf_err)\()");
+        R"(\b(error_setg|error_setg_errno|error_prepend|error_report|warn_report|warn_reportf_err)\()");
     static const RE2 begin(Begin);
     std::vector<Said> found;
     for (const auto &match : all_matches(call, source)) {

@@ -43,6 +43,10 @@ constexpr std::array Unprovoked = {
     Excuse{"CXL: the cache write-back before a reset was not done: the CXL DVSEC at 0x%x cannot "
            "be accessed; the reset goes on, what the device had cached may be lost",
            "a device that is gone, and says so by itself"},
+    Excuse{"vfio %s: CXL: the host has closed the memory (a reset of the function?) and it was "
+           "touched: it is out of the window until the host opens it again, what was written is "
+           "lost",
+           "only a kernel does that: testbed/jobs/unreachable"},
 };
 
 /// A literal of a test that is shorter says nothing of its own.
