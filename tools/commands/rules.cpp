@@ -54,7 +54,7 @@ const std::vector<Rule> &rules() {
         {"README", R"(build/bin/qemu-system-aarch64 -accel tcg .*-kernel)", QemuBoot},
 
         // hardware: without it and KVM up to QMP
-        {".", R"((build/bin/)?qemu-system-aarch64 -accel kvm .*-device vfio-pci)", QemuStart},
+        {".", R"((build/bin/)?qemu-system-(aarch64|x86_64) -accel kvm .*-device vfio-pci)", QemuStart},
 
         // parts of command lines
         {"cover", R"(-M virt,cxl=on,cxl-fmw.*-device vfio-pci)", QemuOptions, "", frame({NoMachine, "-m 1G"})},
