@@ -94,7 +94,7 @@ const std::vector<Rule> &rules() {
         {".", R"(make series-(check|build|qemu-check)$)", MakeTarget, "compiles all of QEMU, once or for each patch"},
         {".", R"(make rebase QEMU_SRC=)", MakeTarget, "wants another QEMU; scripts/tests/series.sh runs it on a small tree"},
         {".", R"(make check-asan$)", MakeTarget, "compiles QEMU once more"},
-        {".", R"(make fuzz SECONDS=)", MakeTarget, "runs for an hour; another step of make check runs each for 20 s"},
+        {".", R"(make fuzz SECONDS=)", MakeTarget, "runs for an hour; another step of make check runs each for 10 s"},
         {".", R"(make check-nested-boot)", MakeTarget, "takes ten minutes"},
         {".", R"(make (check-)?nested)", MakeTarget, "other steps of make check run it"},
         {"testbed", R"(scripts/nested live window$)", Script, "other steps of make check run it"},
