@@ -23,7 +23,7 @@ bool is_socket(const Facts &facts) {
     return !facts.socket.empty();
 }
 
-bool has_no_groups(const Facts &facts) {
+bool needs_iommufd(const Facts &facts) {
     return !is_socket(facts) && facts.binding && facts.binding->iommufd;
 }
 
@@ -44,7 +44,7 @@ std::string iommufd_option() {
 std::string device_option(const Facts &facts, const Report &report, const char *port) {
     if (!is_socket(facts)) {
         return fmt::format("vfio-pci,id={},host={},bus={}{}{}", Name, facts.address, port,
-                           has_no_groups(facts) ? fmt::format(",{}={}", Iommufd, IommufdName) : "",
+                           needs_iommufd(facts) ? fmt::format(",{}={}", Iommufd, IommufdName) : "",
                            report.ask_for_it ? fmt::format(",{}=guest", Mode) : "");
     }
     nlohmann::ordered_json device;
@@ -129,7 +129,7 @@ std::vector<std::string> command_line(const Facts &facts, const Plan &plan, cons
         line.push_back(fmt::format("-object memory-backend-memfd,id=mem,size={},share=on", ram));
         machine += ",memory-backend=mem";
     }
-    if (has_no_groups(facts)) {
+    if (needs_iommufd(facts)) {
         line.push_back("-object " + iommufd_option());
     }
     line.push_back(fmt::format("-M {},{}", machine, window_options(report, "cxl.0")));
@@ -230,7 +230,7 @@ std::string overrides(const Facts &facts, const Report &report) {
     auto xml = override_of("ua-cxl0", bridge);
     xml += override_of("ua-rp0", property("driver", "string", "cxl-rp"));
     std::string device;
-    if (has_no_groups(facts)) {
+    if (needs_iommufd(facts)) {
         device += property(Iommufd, "string", IommufdName);
     }
     if (report.ask_for_it && !is_socket(facts)) {
@@ -278,7 +278,7 @@ std::string libvirt_xml(const Facts &facts, const Plan &plan, const Report &repo
     if (arm && !facts.host.kvm) {
         xml += arg("-global", "max-arm-cpu.pauth-impdef=on");
     }
-    if (has_no_groups(facts)) {
+    if (needs_iommufd(facts)) {
         xml += arg("-object", iommufd_option());
     }
     if (is_socket(facts)) {

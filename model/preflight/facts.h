@@ -53,7 +53,7 @@ struct BindingFacts {
     std::string node;           ///< the device file to open, as on the real machine
     std::string missing_node;   ///< a device file that should be there
     std::string forbidden_node; ///< a device file that this user cannot open
-    bool iommufd = false; ///< the kernel offers no groups, but the device by itself and iommufd
+    bool iommufd = false;       ///< no group or no container, but the device's own file and iommufd
     bool nodes_recorded = false; ///< there was a /dev to look at
 };
 

@@ -221,6 +221,11 @@ Check check_node(const BindingFacts &binding) {
                       fmt::format("run QEMU as root, or chown {} to the user that runs it",
                                   binding.forbidden_node));
     }
+    if (binding.iommufd) {
+        return warning(Id, binding.node + ", and no group or no container",
+                       "QEMU needs an iommufd then, as below; libvirt 9.0 takes no host device "
+                       "without /dev/vfio/vfio");
+    }
     return ok(Id, binding.node);
 }
 
@@ -370,12 +375,15 @@ Check too_many(const VfioFacts &vfio, const Decoded &all, Report &report) {
 Check not_by_firmware(const VfioFacts &vfio, const Decoded &all, Report &report) {
     report.guest_mode = true;
     report.window = vfio.memory ? vfio.memory->size : 0;
+    const auto for_linux =
+        fmt::format("; x-cxl-decoders=locked, with hdm_for_passthrough=on and a window of {}, is "
+                    "for Linux",
+                    format_size(all.size));
     return warning(DecodersId,
                    fmt::format("{}, {} committed: {}, but not by firmware as the kernel says",
                                vfio.decoders.size(), all.count, format_size(all.size)),
-                   fmt::format("the guest has to program them itself; x-cxl-decoders=locked, with "
-                               "hdm_for_passthrough=on and a window of {}, is for Linux",
-                               format_size(all.size)));
+                   "the guest has to program them itself" +
+                       (all.pieces <= BridgeDecoders ? for_linux : ""));
 }
 
 Check check_decoders(const VfioFacts &vfio, bool by_kernel, Report &report) {

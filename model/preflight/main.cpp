@@ -76,7 +76,7 @@ void open_host_device(const Options &options, const Sysfs &sysfs, Facts &facts) 
         return;
     }
     if (facts.binding->iommufd) {
-        facts.vfio_absent = "it is opened by its IOMMU group, which this kernel does not offer";
+        facts.vfio_absent = "it is opened by group and container, which this kernel does not offer";
         return;
     }
     if (!facts.binding->missing_node.empty() || !facts.binding->forbidden_node.empty()) {

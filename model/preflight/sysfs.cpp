@@ -172,11 +172,12 @@ BindingFacts Sysfs::binding(const std::string &address) const {
     }
 
     facts.nodes_recorded = exists(beside("/dev"));
-    // A group where there is one: what a command line without iommufd opens.
+    // Group and container where they are: what a command line without iommufd opens.
     const auto by_group = "/dev/vfio/" + group;
     const auto by_itself = "/dev/vfio/devices/" + facts.vfio_device;
     facts.iommufd = !facts.vfio_device.empty() && exists(beside(by_itself)) &&
-                    exists(beside("/dev/iommu")) && !exists(beside(by_group));
+                    exists(beside("/dev/iommu")) &&
+                    !(exists(beside(by_group)) && exists(beside("/dev/vfio/vfio")));
     facts.node = facts.iommufd ? by_itself : by_group;
     for (const auto &node : {facts.iommufd ? "/dev/iommu" : "/dev/vfio/vfio", facts.node.c_str()}) {
         if (!exists(beside(node))) {
