@@ -333,6 +333,12 @@ std::optional<Check> add_decoder(const VfioFacts &vfio, std::size_t i, Decoded &
     return std::nullopt;
 }
 
+/// The guest programs the decoders, and can have all of the memory.
+void leave_to_guest(const VfioFacts &vfio, Report &report) {
+    report.guest_mode = true;
+    report.window = vfio.memory ? vfio.memory->size : 0;
+}
+
 /// The guest has to program decoders that nobody committed. A kernel gives no memory then, for
 /// the device decodes none; a vfio-user server can.
 Check uncommitted(const VfioFacts &vfio, bool by_kernel, Report &report) {
@@ -343,8 +349,7 @@ Check uncommitted(const VfioFacts &vfio, bool by_kernel, Report &report) {
                         vfio.decoders.size()),
             "what QEMU refuses: a fault of the kernel's driver");
     }
-    report.guest_mode = true;
-    report.window = vfio.memory ? vfio.memory->size : 0;
+    leave_to_guest(vfio, report);
     const auto found = fmt::format("{}, none committed", vfio.decoders.size());
     if (by_kernel) {
         return failed(DecodersId, found,
@@ -358,9 +363,8 @@ Check uncommitted(const VfioFacts &vfio, bool by_kernel, Report &report) {
 
 /// It can have more than QEMU's bridge leads to, if it programs them itself.
 Check too_many(const VfioFacts &vfio, const Decoded &all, Report &report) {
-    report.guest_mode = true;
+    leave_to_guest(vfio, report);
     report.ask_for_it = true;
-    report.window = vfio.memory ? vfio.memory->size : 0;
     return warning(
         DecodersId,
         fmt::format("{}, {} committed, in {} pieces; QEMU's host bridge has {}",
@@ -373,8 +377,7 @@ Check too_many(const VfioFacts &vfio, const Decoded &all, Report &report) {
 
 /// By itself QEMU has the guest program decoders that firmware did not commit.
 Check not_by_firmware(const VfioFacts &vfio, const Decoded &all, Report &report) {
-    report.guest_mode = true;
-    report.window = vfio.memory ? vfio.memory->size : 0;
+    leave_to_guest(vfio, report);
     const auto for_linux =
         fmt::format("; x-cxl-decoders=locked, with hdm_for_passthrough=on and a window of {}, is "
                     "for Linux",

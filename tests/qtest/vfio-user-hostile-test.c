@@ -1326,7 +1326,6 @@ static void dies_run(QTestState *qts, Server *s)
     g_assert_cmpuint(log_count("\n"), <, 5);
 }
 
-/* A VM whose device is gone goes on changing its memory */
 static void plug_dimm(QTestState *qts)
 {
     qtest_qmp_assert_success(qts, "{'execute': 'object-add', 'arguments': "
@@ -1337,6 +1336,7 @@ static void plug_dimm(QTestState *qts)
                              "'mem'}}");
 }
 
+/* A VM whose device is gone goes on changing its memory */
 static void dies_then_map_run(QTestState *qts, Server *s)
 {
     ARM(s);
