@@ -32,6 +32,7 @@ struct Kind {
     std::string arch;
     std::string program;
     std::string type;
+    std::string tcg; ///< what -accel takes; one thread for x86's vCPUs: docs/testing.md
     std::string cpu; ///< under TCG
     std::string kernel;
     std::string bios;
