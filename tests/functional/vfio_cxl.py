@@ -126,6 +126,7 @@ class VfioCxlTest(QemuSystemTest):
     boot_limit = 120
     architecture = kernel = firmware = console = machine_type = None
     machine_options = ()
+    cpus = '2'
 
     def setUp(self):
         super().setUp()
@@ -178,7 +179,7 @@ class VfioCxlTest(QemuSystemTest):
         self.set_machine(self.machine_type)
         self.vm.set_console()
         self.vm.add_args(
-            '-nodefaults', '-smp', '2', '-m', '2G', *self.machine_options,
+            '-nodefaults', '-smp', self.cpus, '-m', '2G', *self.machine_options,
             '-machine', f'cxl=on,memory-backend=mem,{windows}',
             '-object', 'memory-backend-memfd,id=mem,size=2G,share=on',
             '-L', firmware, '-bios', os.path.join(firmware, self.firmware),

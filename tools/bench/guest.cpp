@@ -84,7 +84,7 @@ Result<Vm> start(const Setting &setting, const fs::path &folder) {
          {bridges({"256M", "256M", "256M"}, {1, 2}),
           std::vector<std::string>{
               "-smp",
-              "2",
+              kind.cpus,
               "-object",
               "memory-backend-ram,id=type3,size=256M",
               "-device",

@@ -16,10 +16,10 @@ namespace fs = std::filesystem;
 
 const Kind *find_kind(const std::string &arch) {
     static const std::array<Kind, 2> kinds = {
-        {{"arm64", "qemu-system-aarch64", "virt", "tcg", "max,pauth-impdef=on", "Image",
+        {{"arm64", "qemu-system-aarch64", "virt", "max,pauth-impdef=on", "2", "Image",
           "QEMU_EFI.fd", "ttyAMA0"},
-         {"amd64", "qemu-system-x86_64", "q35", "tcg,thread=single", "max,phys-bits=46", "bzImage",
-          "bios-256k.bin", "ttyS0"}}};
+         {"amd64", "qemu-system-x86_64", "q35", "max,phys-bits=46", "1", "bzImage", "bios-256k.bin",
+          "ttyS0"}}};
     const auto *const found = std::find_if(kinds.begin(), kinds.end(),
                                            [&](const Kind &kind) { return kind.arch == arch; });
     return found == kinds.end() ? nullptr : found;
@@ -61,13 +61,13 @@ Result<Machine> Machine::start(const Setting &setting, const fs::path &folder,
     }
     const auto log = folder / "qemu.log";
     const auto path = folder / "qmp";
-    const bool kvm = setting.accel == "kvm";
     std::error_code ignored;
     fs::remove(log, ignored);
     fs::remove(path, ignored);
-    Command command{{bin(kind->program), "-accel", kvm ? "kvm" : kind->tcg, "-M",
-                     kind->type + ",cxl=on,memory-backend=mem", "-cpu", kvm ? "host" : kind->cpu,
-                     "-L", build() / "guest" / "firmware", "-nodefaults", "-display", "none",
+    Command command{{bin(kind->program), "-accel", setting.accel, "-M",
+                     kind->type + ",cxl=on,memory-backend=mem", "-cpu",
+                     setting.accel == "kvm" ? "host" : kind->cpu, "-L",
+                     build() / "guest" / "firmware", "-nodefaults", "-display", "none",
                      "-no-reboot", "-qmp",
                      fmt::format("unix:{},server=on,wait=off", path.string())}};
     command.words.insert(command.words.end(), words.begin(), words.end());

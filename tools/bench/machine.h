@@ -32,8 +32,8 @@ struct Kind {
     std::string arch;
     std::string program;
     std::string type;
-    std::string tcg; ///< what -accel takes; one thread for x86's vCPUs: docs/testing.md
-    std::string cpu; ///< under TCG
+    std::string cpu;  ///< under TCG
+    std::string cpus; ///< how many; under TCG x86 is not safe with more: docs/testing.md
     std::string kernel;
     std::string bios;
     std::string console;

@@ -16,7 +16,7 @@ namespace {
 constexpr std::string_view Virt = "build/bin/qemu-system-aarch64 -accel tcg -cpu max -m 1G "
                                   "-M virt,cxl=on,cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=256M "
                                   "-bios @EFI@ -nodefaults";
-constexpr std::string_view Q35 = "build/bin/qemu-system-x86_64 -m 1G "
+constexpr std::string_view Q35 = "build/bin/qemu-system-x86_64 -accel tcg -m 1G "
                                  "-M q35,cxl=on,cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=256M "
                                  "-nodefaults";
 constexpr std::string_view Bridge =
@@ -66,7 +66,6 @@ const std::vector<Rule> &rules() {
         {"vfio-cxl", R"(-M q35,cxl=on,\.\.\.$)", NoCommand, "says which machine the options above go to"},
         {"vfio-cxl", R"(-device intel-iommu)", QemuOptions, "", frame({Q35, "-M kernel-irqchip=split"}, {Bridge, Device})},
         {"vfio-cxl", R"(-M kernel-irqchip=split)", QemuOptions, "", frame({Q35}, {Bridge, Device})},
-        {"testing", R"(-accel tcg,thread=single)", QemuOptions, "", frame({Q35}, {Bridge, Device})},
         {".", R"(-device arm-smmuv3)", QemuOptions, "", frame({Virt, Bridge}, {Device})},
         {".", R"(-device vfio-pci$)", NoCommand, "the name of the option"},
         {".", R"(-trace 'vfio_cxl\*')", QemuOptions, "", frame({Virt, Bridge}, {Device})},
