@@ -149,7 +149,6 @@ class VfioCxlTest(QemuSystemTest):
         self.require_device('pxb-cxl')
         self._pending = b''
         self._recent = collections.deque(maxlen=70)
-        self._panicked = False
 
     def start(self, hdm='256M', window=None, append='', contract='live',
               machine=(), options=(), plugged=True, bar='1M'):
@@ -189,8 +188,8 @@ class VfioCxlTest(QemuSystemTest):
             + append)
         self.vm.launch()
 
-    def read_line(self, deadline):
-        '''The guest's next line; None when the deadline passes or it ends.'''
+    def _next_line(self, deadline):
+        '''As read_line(), whatever the line says.'''
         while b'\n' not in self._pending:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -207,11 +206,15 @@ class VfioCxlTest(QemuSystemTest):
         line = raw.decode(errors='replace').strip()
         self.log.debug('console: %s', line)
         self._recent.append(line)
-        if 'Kernel panic' in line and not self._panicked:
+        return line
+
+    def read_line(self, deadline):
+        '''The guest's next line; None when the deadline passes or it ends.'''
+        line = self._next_line(deadline)
+        if line is not None and 'Kernel panic' in line:
             # What it says of the place comes before and behind
-            self._panicked = True
             behind = time.monotonic() + 5
-            while self.read_line(behind) is not None:
+            while self._next_line(behind) is not None:
                 pass
             self.fail('\n'.join(('the guest\'s kernel panicked:',
                                  *self._recent)))

@@ -19,7 +19,7 @@ const Kind *find_kind(const std::string &arch) {
         {{"arm64", "qemu-system-aarch64", "virt", "max,pauth-impdef=on", "2", "Image",
           "QEMU_EFI.fd", "ttyAMA0"},
          {"amd64", "qemu-system-x86_64", "q35", "max,phys-bits=46", "1", "bzImage", "bios-256k.bin",
-          "ttyS0"}}};
+          "ttyS0 no_timer_check"}}};
     const auto *const found = std::find_if(kinds.begin(), kinds.end(),
                                            [&](const Kind &kind) { return kind.arch == arch; });
     return found == kinds.end() ? nullptr : found;

@@ -15,8 +15,8 @@ class X86VfioCxl(VfioCxlTest):
     machine_type = 'q35'
     machine_options = ('-cpu', 'max')
     # With two, TCG may run code that the other one has patched away: Linux
-    # patches itself at boot, and panics of an int3 that is no more. Some boots
-    # stand still, in a check of one CPU's clock by the other.
+    # patches itself at boot, and panics of an int3 that is no more. Other boots
+    # stand still, both CPUs waiting.
     cpus = '1'
 
     def test_boot(self):
