@@ -78,7 +78,7 @@ check-asan: all ## run our qtests with a QEMU that has sanitizers (slow)
 	@scripts/check-asan
 
 .PHONY: series
-series: prepare ## export branch and mails into build/series
+series: prepare ## export branches and mails into build/series
 	@scripts/series export
 
 .PHONY: series-check

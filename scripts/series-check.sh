@@ -11,18 +11,42 @@ check_order() {
         if [ ! -d "$SERIES/$d" ]; then echo "$d: in series/order, but there is no series/$d"; fi
     done
     for d in "$SERIES"/*/; do
-        [ -d "$d" ] || continue
         d=$(basename "$d")
+        [ -d "$SERIES/$d" ] && [ "$d" != blocks ] || continue
         series_names | grep -qxF -- "$d" || echo "series/$d is not in series/order"
+    done
+}
+
+# Every patch is in a block, a block stands on earlier ones, and has a letter.
+check_blocks() {
+    local block base seen=' '
+    series_blocks | sort | uniq -d | sed 's/$/: a block of this name begins twice in series\/order/'
+    order_lines | awk '$1 == "block" { block = 1; if (NF == 3 || (NF > 3 && $3 != "on")) print "series/order: \"" $0 "\": expected \"block NAME\" or \"block NAME on NAME...\"" }
+                       !block { print $1 ": in no block" }'
+    for block in $(series_blocks); do
+        [ -n "$(series_names "$block")" ] || echo "block $block: no patch"
+        [ -s "$SERIES/blocks/$block" ] || echo "block $block: no cover letter series/blocks/$block"
+        for base in $(block_bases "$block"); do
+            case $seen in *" $base "*) ;; *) echo "block $block: on $base, which is no block before it" ;; esac
+        done
+        seen="$seen$block "
+    done
+    for block in "$SERIES"/blocks/*; do
+        [ -e "$block" ] || continue
+        case $seen in *" ${block##*/} "*) ;; *) echo "series/blocks/${block##*/}: no such block in series/order" ;; esac
     done
 }
 
 # QEMU's way: what is to be built is described before it is built, and expected ACPI
 # tables come when nothing behind them can change a table any more.
+touched_by() { list_file "$1"; sed -n 's|^+++ b/||p' "$SERIES/$1/hunks" 2>/dev/null || true; }
 check_kinds() {
     local name f seen_docs='' tables=''
     for name in $(series_names); do
-        if [ -n "$tables" ]; then echo "$name: after $tables, which has the expected ACPI tables and must be last"; fi
+        # Tests change no table.
+        if [ -n "$tables" ] && touched_by "$name" | grep -qv '^tests/'; then
+            echo "$name: after $tables, which has the expected ACPI tables: behind it come tests only"
+        fi
         while read -r f; do
             case $f in
                 docs/system/devices/*.rst) seen_docs=$name ;;
@@ -87,27 +111,32 @@ check_prepared() {
 }
 
 check_taking_off() {
-    local mail
+    local name commit
     export GIT_INDEX_FILE=$STATE/index.$$
     g read-tree series
-    for mail in $(printf '%s\n' "$STATE"/patches/*.patch | grep -v /0000- | sort -r); do
-        (cd / && g apply --cached -R --whitespace=nowarn "$mail") || echo "${mail##*/} does not come off"
+    for commit in $(g rev-list base..series); do
+        (cd / && g diff --binary --full-index --no-renames "$commit~" "$commit" | g apply --cached -R --whitespace=nowarn) ||
+            echo "$(g show -s --format=%s "$commit") does not come off"
     done
     [ "$(g write-tree)" = "$(g rev-parse 'base^{tree}')" ] || echo "the series taken off does not give the base"
     rm -f "$GIT_INDEX_FILE"
 }
 
-check_am() {
-    local tree=$STATE/am
-    rm -rf "$tree"
+# am_gives FROM TO BLOCK...: the mails of these blocks, on FROM, give the tree TO.
+am_gives() {
+    local tree=$STATE/am from=$1 to=$2 block; shift 2
     g worktree prune
-    g worktree add -q --detach "$tree" base
-    apply_mails "$tree" || true
-    [ "$(git -C "$tree" rev-parse 'HEAD^{tree}')" = "$(g rev-parse 'series^{tree}')" ] ||
-        echo "git am of build/series/patches gives a tree that is not the series'"
-    rm -rf "$tree"
-    g worktree prune
+    # Kept, since all of QEMU is in it and little of that changes.
+    [ -e "$tree/.git" ] || { rm -rf "$tree"; g worktree add -q --detach "$tree" "$from"; }
+    git -C "$tree" checkout -q -f --detach "$from"
+    for block; do apply_mails "$tree" "$block" || break; done
+    [ "$(git -C "$tree" rev-parse 'HEAD^{tree}')" = "$(g rev-parse "$to^{tree}")" ] ||
+        echo "git am of $* on $from gives a tree that is not that of $to"
 }
+# A block's mails, on what the block says that it needs and nothing else.
+check_am() { am_gives "on/$1" "blocks/$1" "$1"; }
+# shellcheck disable=SC2046 # names have no spaces
+check_am_all() { am_gives base series $(series_blocks); }
 
 # check_checkpatch NAME MAIL. series/checkpatch-allowed forgives a complaint:
 #     PATCH | part of its text | why it is right here
@@ -127,21 +156,29 @@ check_checkpatch() {
 }
 
 check_series() {
+    local names
     check "order and folders agree" check_order
+    check "blocks have patches, letters and bases" check_blocks
+    if [ "$tap_last" = failed ]; then tap_end; return; fi
     check "the manual first, the expected tables last" check_kinds
     check "messages have QEMU's form" check_messages
     check "each new file belongs to exactly one patch" check_files
     if [ -z "$(series_names)" ]; then tap_end; return; fi
-    check "every hunk applies, without fuzz or offset" check_export
+    check "every hunk applies, without fuzz or offset; each block by itself" check_export
     if [ "$tap_last" = failed ]; then tap_end; return; fi
     check "base + series = prepared tree" check_prepared
     check "the series taken off gives the base" check_taking_off
-    check "git am on the base gives the same tree" check_am
-    local name n=0 mail
-    for name in $(series_names); do
-        n=$((n + 1))
-        mail=$(printf '%s\n' "$STATE/patches/$(printf %04d $n)"-*.patch)
-        check "checkpatch: $name" check_checkpatch "$name" "$mail"
+    local block name mail
+    for block in $(series_blocks); do
+        check "git am of $block by itself: the same tree" check_am "$block"
+    done
+    check "git am of all blocks, one after the other: base + series" check_am_all
+    for block in $(series_blocks); do
+        mapfile -t names < <(series_names "$block")
+        for mail in $(mails_of "$block"); do
+            check "checkpatch: ${names[0]}" check_checkpatch "${names[0]}" "$mail"
+            names=("${names[@]:1}")
+        done
     done
     tap_end
 }

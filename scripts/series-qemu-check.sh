@@ -4,10 +4,10 @@
 # the base. Debian's source leaves out firmware that some tests insist on, and others
 # want what the machine has not: those fail on the base, too, and are only named.
 
-# qemu_check: the mails are applied as by whoever gets them. SUITES="unit qtest-aarch64" runs
+# qemu_check: the mails of all blocks are applied as by whoever gets them. SUITES="unit qtest-aarch64" runs
 # these only (`meson test --list` names them). The base's results are kept.
 qemu_check() {
-    local each=$STATE/each out=$STATE/each/build src=$STATE/each/qemu key results
+    local each=$STATE/each out=$STATE/each/build src=$STATE/each/qemu key results block
     export_series
     prepare_each
     key=$({ g rev-parse 'base^{tree}'; cat "$BUILD/qemu/.configured"; echo "${SUITES:-}"; } | sha256sum | cut -c1-12)
@@ -18,7 +18,9 @@ qemu_check() {
         own_tests "$results"
     fi
     git -C "$src" checkout -q --detach base
-    apply_mails "$src" || die "git am fails on the base"
+    for block in $(series_blocks); do
+        apply_mails "$src" "$block" || die "git am of block $block fails"
+    done
     say "QEMU's own tests on the series"
     own_tests "$each/series.json"
     compare_tests "$results" "$each/series.json"

@@ -6,7 +6,10 @@
 # and on top of it patches become commits. All work happens in index files and
 # trees there; the developer's own repository is never touched.
 #
-# series/order           names of the patches, in order; comments separate blocks
+# series/order           names of the patches, in order, in blocks: a line "block NAME" or
+#                        "block NAME on OTHER..." begins one, which by itself applies to
+#                        QEMU, or to QEMU and the blocks that it names
+# series/blocks/NAME     the cover letter of a block
 # series/NAME/message    commit message
 # series/NAME/files      paths of this patch's new files (may be absent)
 #                        "PATH empty": the patch adds an empty file there, which
@@ -32,7 +35,21 @@ g() {
         -c diff.suppressBlankEmpty=false -c gc.auto=0 -c core.hooksPath=/dev/null "$@"
 }
 
-series_names() { sed 's/#.*//' "$SERIES/order" 2>/dev/null | awk 'NF { print $1 }'; }
+# order_lines: series/order without comments; series_names [BLOCK...]: the patches, of all blocks or of these.
+order_lines() { sed 's/#.*//' "$SERIES/order" 2>/dev/null | awk 'NF'; }
+# shellcheck disable=SC2120 # scripts/series passes them
+series_names() {
+    order_lines | awk -v blocks=" $* " '$1 == "block" { block = $2; next } blocks == "  " || index(blocks, " " block " ") { print $1 }'
+}
+series_blocks() { order_lines | awk '$1 == "block" { print $2 }'; }
+# block_bases NAME: what stands behind its "on"; block_needs NAME: these and what they need, in order.
+block_bases() { order_lines | awk -v name="$1" '$1 == "block" && $2 == name { for (i = 4; i <= NF; i++) print $i }'; }
+block_needs() {
+    local all other
+    # shellcheck disable=SC2046 # names have no spaces
+    all=$(for other in $(block_bases "$1"); do block_needs "$other"; echo "$other"; done)
+    series_blocks | grep -xF -e "$all" || true
+}
 
 # overlay_files: every file of ours that lies at one of QEMU's paths.
 overlay_files() {
@@ -116,15 +133,17 @@ $(grep -B1 offset <<<"$out")"
 list_file() { if [ -e "$SERIES/$1/files" ]; then sed 's/#.*//' "$SERIES/$1/files" | awk 'NF && $2 != "empty" { print $1 }'; fi; }
 list_empty() { if [ -e "$SERIES/$1/files" ]; then sed 's/#.*//' "$SERIES/$1/files" | awk '$2 == "empty" { print $1 }'; fi; }
 
-# assemble hunks|all: base plus patches; prints "NAME COMMIT" per patch.
+# assemble hunks|all [PATCH...]: base plus patches, by default all; prints "NAME COMMIT" per patch.
 assemble() {
-    local name commit tree
+    local what=$1 name commit tree; shift
+    # shellcheck disable=SC2046 # likewise
+    [ $# -gt 0 ] || set -- $(series_names)
     identity
     export GIT_INDEX_FILE=$STATE/index.$$
     commit=$(g rev-parse 'base^{commit}')
     g read-tree "$commit"
-    for name in $(series_names); do
-        patch_index "$name" "$1"
+    for name; do
+        patch_index "$name" "$what"
         tree=$(g write-tree)
         commit=$(g commit-tree -p "$commit" "$tree" <"$SERIES/$name/message") ||
             die "series/$name/message: no commit could be made of it"

@@ -7,8 +7,8 @@ sound() {
     new_series
     works "$REPO/scripts/prepare"
     works "$REPO/scripts/series" check
-    said "ok 8 - git am on the base gives the same tree"
-    said "1..10"
+    said "ok 9 - git am of both by itself: the same tree"
+    said "1..12"
 }
 # broken WORDS...: the check fails and says these words.
 broken() {
@@ -56,7 +56,7 @@ bad_style() {
     new_series
     echo "badword" >>"$REPO/hw/vfio/one.c"
     works "$REPO/scripts/prepare"
-    broken "not ok 9 - checkpatch: first" "ERROR: bad word"
+    broken "not ok 11 - checkpatch: first" "ERROR: bad word"
 }
 forgiven_style() {
     echo "first | bad word | it is quoted" >"$REPO/series/checkpatch-allowed"
@@ -67,17 +67,66 @@ forgiven_style() {
 same_twice() {
     new_series
     works "$REPO/scripts/prepare"
-    printf 'Two patches\n\nA letter.\n' >"$REPO/series/cover"
     works "$REPO/scripts/series" export
     git --git-dir="$REPO/build/series/git" rev-parse series >"$SCRATCH/id"
     works "$REPO/scripts/series" export
     [ "$(cat "$SCRATCH/id")" = "$(git --git-dir="$REPO/build/series/git" rev-parse series)" ] || echo "another branch though nothing changed"
 }
 letter() {
-    local f=$REPO/build/series/patches/0000-cover-letter.patch
-    holds "$f" "Subject: [PATCH 0/2] Two patches"
+    local f=$REPO/build/series/blocks/both/0000-cover-letter.patch
+    holds "$f" "Subject: [PATCH 0/2] The both block"
     holds "$f" "A letter."
-    grep -rn 'Signed-off-by' "$REPO/build/series/patches" || true
+    grep -rn 'Signed-off-by' "$REPO/build/series/blocks" || true
+}
+
+# A third patch on the same file, in a block that needs nothing of the first.
+two_blocks() {
+    new_series
+    add_block other
+    add_patch third
+    cat >"$REPO/series/third/hunks" <<'H'
+diff --git a/hw/vfio/pci.c b/hw/vfio/pci.c
+--- a/hw/vfio/pci.c
++++ b/hw/vfio/pci.c
+@@ -52,2 +52,3 @@
+ line 50
++third was here
+ line 51
+H
+}
+own_block() {
+    two_blocks
+    works "$REPO/scripts/prepare"
+    works "$REPO/scripts/series" check
+    said "git am of other by itself: the same tree"
+    local g=(git --git-dir="$REPO/build/series/git")
+    [ "$("${g[@]}" rev-list --count base..blocks/other)" = 1 ] || echo "other brings patches of the first block"
+    "${g[@]}" show blocks/other:hw/vfio/pci.c >"$SCRATCH/pci.c"
+    holds "$SCRATCH/pci.c" "third was here"
+    lacks "$SCRATCH/pci.c" "first was here"
+}
+block_on_another() {
+    two_blocks
+    sed -i 's/^ line 50$/ second was here/; s/^ line 51$/ line 41/; s/@@ .*/@@ -42,2 +42,3 @@/' "$REPO/series/third/hunks"
+    works "$REPO/scripts/prepare"
+    broken "series/third/hunks does not apply"
+    sed -i 's/^block other$/block other on both/' "$REPO/series/order"
+    works "$REPO/scripts/series" check
+    said "git am of other by itself: the same tree"
+}
+bad_blocks() {
+    two_blocks
+    sed -i '/^block both$/d' "$REPO/series/order"
+    broken "first: in no block" "series/blocks/both: no such block"
+    two_blocks
+    sed -i 's/^block both$/& on other/' "$REPO/series/order"
+    broken "block both: on other, which is no block before it"
+    two_blocks
+    rm "$REPO/series/blocks/other"
+    broken "block other: no cover letter"
+    two_blocks
+    echo "block none of both" >>"$REPO/series/order"
+    broken '"block none of both": expected "block NAME" or "block NAME on NAME..."' "block none: no patch"
 }
 other_qemu() {
     new_series
@@ -88,7 +137,14 @@ other_qemu() {
     said "ok    first"
     said "FAIL  second"
     said "hw/vfio/pci.c: does not apply, line 41"
+    said "not in docs/rebasing.md"
     said "1 of 2 patches apply"
+    mkdir -p "$REPO/docs"
+    # shellcheck disable=SC2016
+    printf '| %s | %s | why | %s |\n' '`second`' 12.0 'write it anew' '`first`' 12.1 'it is in QEMU: drop it' >"$REPO/docs/rebasing.md"
+    fails "$REPO/scripts/series" rebase "$SCRATCH/other"
+    said "docs/rebasing.md: from 12.0 on: write it anew"
+    said "ok    first, but see docs/rebasing.md: from 12.1 on: it is in QEMU: drop it"
 }
 
 # log NAME LINE...: a log of meson's: "RESULT PROGRAM TAP" each, TAP's lines parted by ";".
@@ -142,6 +198,9 @@ check "bad style is found" bad_style
 check "bad style is forgiven with a reason only" forgiven_style
 check "an unchanged series exports to the same branch" same_twice
 check "the letter is the cover's text, nothing is signed" letter
+check "a block applies and is mailed by itself" own_block
+check "a block that needs another has to say so" block_on_another
+check "blocks without patch, letter or base are found" bad_blocks
 check "another QEMU: what applies and what does not" other_qemu
 check "QEMU's own tests: what fails on the base, too, does not count" old_failures
 check "QEMU's own tests: what the series breaks does" new_failures

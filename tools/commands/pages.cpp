@@ -21,11 +21,12 @@ struct Folder {
     bool deep; ///< with the folders below it
 };
 
-// README.md comes before them, the series' cover letter behind
+// README.md comes before them
 constexpr std::array Folders = {
     Folder{"docs", ".md", true},
     Folder{"testbed", ".md", false},
     Folder{"docs/system/devices", ".rst", false},
+    Folder{"series/blocks", "", false},
 };
 
 /// A paragraph of a list item is indented less than a block of Markdown.
@@ -225,7 +226,6 @@ std::vector<Shown> all_commands(const std::string &top) {
         const auto files = files_in(top, folder);
         pages.insert(pages.end(), files.begin(), files.end());
     }
-    pages.emplace_back("series/cover");
     std::vector<Shown> all;
     for (const auto &page : pages) {
         const auto markup = page.ends_with(".rst") ? Markup::ReStructuredText : Markup::Markdown;

@@ -57,8 +57,8 @@ const std::vector<Rule> &rules() {
         {".", R"((build/bin/)?qemu-system-(aarch64|x86_64) -accel kvm .*-device vfio-pci)", QemuStart},
 
         // parts of command lines
-        {"cover", R"(-M virt,cxl=on,cxl-fmw.*-device vfio-pci)", QemuOptions, "", frame({NoMachine, "-m 1G"})},
-        {"cover", R"(-device .\{"driver":"vfio-user-pci")", QemuOptions, "", frame({Virt, Bridge})},
+        {"series/blocks", R"(-M virt,cxl=on,cxl-fmw.*-device vfio-pci)", QemuOptions, "", frame({NoMachine, "-m 1G"})},
+        {"series/blocks", R"(-device .\{"driver":"vfio-user-pci")", QemuOptions, "", frame({Virt, Bridge})},
         {"vfio-cxl", R"(-object memory-backend-memfd)", QemuOptions, "",
             frame({NoMachine, "-m 16G -M virt,cxl=on,cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=64G", Bridge})},
         {"vfio-cxl", R"(-cpu host,host-phys-bits=on -global q35)", QemuOptions, "", frame({Q35}, {Bridge, Device})},
