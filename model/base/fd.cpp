@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "base/fd.h"
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
+#include <poll.h>
+#include <string_view>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 namespace model {
@@ -72,6 +77,20 @@ Result<UniqueFd> make_memfd(const char *name, std::uint64_t size, bool sealed) {
         return fail_errno("F_ADD_SEALS");
     }
     return fd;
+}
+
+bool is_eventfd(int fd) {
+    constexpr std::string_view Eventfd = "anon_inode:[eventfd]";
+    std::array<char, Eventfd.size() + 1> name = {};
+    const ssize_t length =
+        readlink(fmt::format("/proc/self/fd/{}", fd).c_str(), name.data(), name.size());
+    return length >= 0 &&
+           std::string_view(name.data(), static_cast<std::size_t>(length)) == Eventfd;
+}
+
+bool takes_write(int fd) {
+    pollfd entry = {fd, POLLOUT, 0};
+    return poll(&entry, 1, 0) > 0 && (entry.revents & POLLOUT) != 0;
 }
 
 Result<void> read_at(int fd, std::uint64_t offset, ByteSpan into) {

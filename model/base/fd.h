@@ -69,6 +69,12 @@ class Mapping {
 /// it can be hit by SIGBUS. Error: errno of memfd_create, ftruncate or fcntl.
 Result<UniqueFd> make_memfd(const char *name, std::uint64_t size, bool sealed = true);
 
+/// True if `fd` is an eventfd, by what /proc/self/fd says of it.
+bool is_eventfd(int fd);
+
+/// True if a write to `fd` would not block now.
+bool takes_write(int fd);
+
 /// Reads or writes exactly the whole span at `offset`. Error: errno, EIO when the file ends early.
 Result<void> read_at(int fd, std::uint64_t offset, ByteSpan into);
 Result<void> write_at(int fd, std::uint64_t offset, ByteView from);

@@ -42,6 +42,12 @@ Result<void> Interrupts::set(vfio_user::IrqRequest request) {
     if (action != VFIO_IRQ_SET_ACTION_TRIGGER) {
         return fail(ENOTTY, "masking is not offered for this kind of interrupt");
     }
+    // A write to anything else can end the process (a pipe that nobody reads) or block it.
+    for (const auto &fd : request.eventfds) {
+        if (!is_eventfd(fd.get())) {
+            return fail(EINVAL, "a descriptor that is no eventfd");
+        }
+    }
     if (data == VFIO_IRQ_SET_DATA_NONE && request.count == 0) {
         for (auto &fd : eventfds) {
             fd.reset();
@@ -102,9 +108,10 @@ std::size_t Interrupts::armed(std::uint32_t index) const {
 
 void Interrupts::fire(std::uint32_t index, std::uint32_t vector) {
     const auto &fd = eventfds_[index][vector];
-    if (fd) {
+    // An eventfd at its maximum would block the write, unless the client made it non-blocking.
+    // It is readable already, so whoever waits for the interrupt is awake without another one.
+    if (fd && takes_write(fd.get())) {
         const std::uint64_t one = 1;
-        // A full or broken eventfd is the client's loss; there is nobody to tell.
         [[maybe_unused]] const ssize_t put = ::write(fd.get(), &one, sizeof(one));
     }
 }

@@ -20,7 +20,8 @@ class Interrupts {
     explicit Interrupts(std::uint16_t msix_vectors);
 
     Result<vfio_user::IrqDescription> describe(std::uint32_t index) const;
-    /// Arms, disarms or fires. Errors: EINVAL (index, range), ENOTTY (masking: not offered).
+    /// Arms, disarms or fires. Errors: EINVAL (index, range, a descriptor that is no eventfd),
+    /// ENOTTY (masking: not offered). Nothing has changed then.
     Result<void> set(vfio_user::IrqRequest request);
     /// Signals MSI-X `vector`. Without an eventfd the vector stays pending until it gets one.
     /// Error EINVAL: no such vector.

@@ -5,7 +5,13 @@
 #include "device/faults.h"
 #include "tests/harness.h"
 
+#include <atomic>
+#include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <thread>
+#include <unistd.h>
 
 namespace model::test {
 namespace {
@@ -379,6 +385,81 @@ TEST_F(Wire, SetIrqsRefusesWhatDoesNotFit) {
               EINVAL)
         << "no booleans";
     EXPECT_EQ(harness.device->interrupts().armed(VFIO_PCI_MSIX_IRQ_INDEX), 0U);
+    expect_alive();
+}
+
+TEST_F(Wire, SetIrqsTakesEventfdsOnly) {
+    const UniqueFd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    std::array<int, 2> pipe_ends = {};
+    ASSERT_EQ(pipe2(pipe_ends.data(), O_CLOEXEC), 0);
+    UniqueFd reader(pipe_ends[0]);
+    const UniqueFd writer(pipe_ends[1]);
+    std::array<int, 2> sockets = {};
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets.data()), 0);
+    const UniqueFd left(sockets[0]);
+    const UniqueFd right(sockets[1]);
+    const UniqueFd file = value_of(make_memfd("file", 4 * KiB));
+    const UniqueFd timer(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
+    reader.reset(); // a write would be SIGPIPE
+    auto &client = *harness.client;
+    const std::uint32_t arm = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+    const int good = event.get();
+    EXPECT_EQ(code_of(client.set_irqs({0, arm, 2, 0, 1}, std::span(&good, 1))), 0);
+    for (const auto *bad : {&writer, &left, &file, &timer}) {
+        const std::array<int, 2> fds = {event.get(), bad->get()};
+        EXPECT_EQ(code_of(client.set_irqs({0, arm, 2, 0, 2}, fds)), EINVAL);
+        EXPECT_EQ(code_of(client.set_irqs({0, arm, 2, 1, 1}, std::span(fds).subspan(1))), EINVAL);
+        EXPECT_EQ(harness.device->interrupts().armed(VFIO_PCI_MSIX_IRQ_INDEX), 1U)
+            << "all of them or none, and the one before stays";
+    }
+    EXPECT_EQ(harness.control("irq 0"), "ok");
+    EXPECT_EQ(harness.control("irq 1"), "ok");
+    std::uint64_t fired = 0;
+    EXPECT_EQ(::read(good, &fired, sizeof(fired)), static_cast<ssize_t>(sizeof(fired)));
+    EXPECT_EQ(fired, 1U);
+    expect_alive();
+}
+
+TEST_F(Wire, AnEventfdThatIsFullIsNotWaitedFor) {
+    const UniqueFd event(eventfd(0, EFD_CLOEXEC)); // blocking
+    const int one = event.get();
+    const std::uint32_t arm = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+    EXPECT_EQ(code_of(harness.client->set_irqs({0, arm, 2, 0, 1}, std::span(&one, 1))), 0);
+    const std::uint64_t full = UINT64_MAX - 1;
+    ASSERT_EQ(::write(one, &full, sizeof(full)), static_cast<ssize_t>(sizeof(full)));
+    std::atomic<bool> done = false;
+    std::atomic<bool> waited = false;
+    std::thread rescue([&] {
+        for (int i = 0; i < 200 && !done; ++i) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        }
+        if (!done) {
+            waited = true;
+            std::uint64_t count = 0;
+            EXPECT_EQ(::read(one, &count, sizeof(count)), static_cast<ssize_t>(sizeof(count)));
+        }
+    });
+    EXPECT_EQ(harness.control("irq 0"), "ok");
+    done = true;
+    rescue.join();
+    EXPECT_FALSE(waited) << "the device waited for the client";
+    expect_alive();
+}
+
+TEST_F(Wire, AFeatureThatIsNotThereIsAnsweredAsItIsUnderstood) {
+    constexpr std::uint32_t Probe = 1U << 18;
+    constexpr std::uint32_t Get = 1U << 16;
+    for (const std::uint32_t feature : {1U, 2U, 6U, 11U}) {
+        for (const std::uint32_t operation : {Get, Probe | Get}) {
+            Bytes body;
+            append(body, std::uint32_t{8});
+            append(body, operation | feature);
+            EXPECT_EQ(code_of(harness.client->call(Command::DeviceFeature, body)), EINVAL);
+        }
+    }
+    EXPECT_TRUE(harness.control("log").find("no feature 11") != std::string::npos);
+    EXPECT_EQ(code_of(harness.client->call(Command::DeviceFeature, Bytes(7))), EINVAL);
+    EXPECT_EQ(code_of(harness.client->call(Command::DirtyPages, Bytes(8))), ENOTSUP);
     expect_alive();
 }
 
