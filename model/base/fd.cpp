@@ -22,6 +22,13 @@ tl::unexpected<Error> fail_errno(const char *what) {
     return fail(code, fmt::format("{}: {}", what, std::strerror(code)));
 }
 
+/// A mapping of the file begins and ends at multiples of this.
+std::uint64_t mapping_unit(int fd) {
+    struct statfs file = {};
+    const bool huge = fstatfs(fd, &file) == 0 && file.f_type == HUGETLBFS_MAGIC;
+    return huge ? static_cast<std::uint64_t>(file.f_bsize) : 1;
+}
+
 } // namespace
 
 void UniqueFd::reset(int fd) noexcept {
@@ -42,27 +49,31 @@ Result<UniqueFd> UniqueFd::duplicate() const {
 Mapping &Mapping::operator=(Mapping &&other) noexcept {
     if (this != &other) {
         Mapping old(std::move(*this));
-        data_ = std::exchange(other.data_, nullptr);
-        size_ = std::exchange(other.size_, 0);
+        whole_ = std::exchange(other.whole_, {});
+        bytes_ = std::exchange(other.bytes_, {});
     }
     return *this;
 }
 
 Mapping::~Mapping() {
-    if (data_ != nullptr) {
-        munmap(data_, size_);
+    if (whole_.data() != nullptr) {
+        munmap(whole_.data(), whole_.size());
     }
 }
 
 Result<Mapping> Mapping::map(int fd, std::uint64_t offset, std::uint64_t size, bool readable,
                              bool writable) {
     const int prot = (readable ? PROT_READ : 0) | (writable ? PROT_WRITE : 0);
+    const std::uint64_t unit = mapping_unit(fd);
+    const std::uint64_t begin = round_down(offset, unit);
+    const std::uint64_t length = round_up(offset + size, unit) - begin;
     void *data =
-        mmap(nullptr, size, prot, MAP_SHARED | MAP_NORESERVE, fd, static_cast<off_t>(offset));
+        mmap(nullptr, length, prot, MAP_SHARED | MAP_NORESERVE, fd, static_cast<off_t>(begin));
     if (data == MAP_FAILED) {
         return fail_errno("mmap");
     }
-    return Mapping(static_cast<std::byte *>(data), size);
+    const ByteSpan whole(static_cast<std::byte *>(data), length);
+    return Mapping(whole, whole.subspan(offset - begin, size));
 }
 
 Result<UniqueFd> make_memfd(const char *name, std::uint64_t size, bool sealed) {

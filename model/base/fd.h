@@ -46,23 +46,24 @@ class Mapping {
     Mapping(const Mapping &) = delete;
     Mapping &operator=(const Mapping &) = delete;
     Mapping(Mapping &&other) noexcept
-        : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+        : whole_(std::exchange(other.whole_, {})), bytes_(std::exchange(other.bytes_, {})) {}
     Mapping &operator=(Mapping &&other) noexcept;
     ~Mapping();
 
     /// Maps `size` bytes of `fd` from `offset` on (page aligned), MAP_SHARED and without reserving
-    /// memory. Error: errno of mmap.
+    /// memory. A file of huge pages is mapped in whole ones; bytes() is what was asked for.
+    /// Error: errno of mmap.
     static Result<Mapping> map(int fd, std::uint64_t offset, std::uint64_t size, bool readable,
                                bool writable);
 
-    ByteSpan bytes() const { return {data_, size_}; }
-    explicit operator bool() const { return data_ != nullptr; }
+    ByteSpan bytes() const { return bytes_; }
+    explicit operator bool() const { return whole_.data() != nullptr; }
 
   private:
-    Mapping(std::byte *data, std::size_t size) : data_(data), size_(size) {}
+    Mapping(ByteSpan whole, ByteSpan bytes) : whole_(whole), bytes_(bytes) {}
 
-    std::byte *data_ = nullptr;
-    std::size_t size_ = 0;
+    ByteSpan whole_; ///< what is mapped
+    ByteSpan bytes_; ///< the part of it that was asked for
 };
 
 /// An anonymous file of `size` bytes, sparse. sealed: size fixed for good, so that nobody who maps

@@ -102,7 +102,10 @@ std::string maps(const DmaMap &dma) {
                         {"offset", entry.range.offset},
                         {"readable", entry.range.readable},
                         {"writable", entry.range.writable},
-                        {"fd", static_cast<bool>(entry.mapping)}});
+                        {"fd", entry.mapping || entry.file}});
+        if (entry.file) {
+            list.back()["file_io"] = true;
+        }
     }
     return list.dump();
 }

@@ -324,7 +324,7 @@ void Device::write_config(std::uint64_t offset, ByteView from) {
 }
 
 Result<void> Device::map_dma(const vfio_user::DmaRange &range, UniqueFd fd) {
-    return dma_.map(range, fd);
+    return dma_.map(range, std::move(fd));
 }
 
 Result<std::uint64_t> Device::unmap_dma(std::uint64_t iova, std::uint64_t size, bool all) {
@@ -397,8 +397,8 @@ void Device::opened(vfio_user::ClientMemory &client) {
 
 void Device::closed() {
     open_ = false;
+    engine_.stop(); // which takes back what it has asked the client
     client_ = nullptr;
-    engine_.stop();
     engine_bar_.reset();
     dma_.clear();
     interrupts_.release();

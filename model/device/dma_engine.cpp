@@ -79,8 +79,14 @@ void DmaEngine::set(std::uint32_t offset, std::uint32_t value) {
     registers_.set(engine::Offset + offset, value);
 }
 
+void DmaEngine::cancel() {
+    if (auto *client = host_.engine_client()) {
+        client->cancel();
+    }
+}
+
 void DmaEngine::stop() {
-    ++epoch_;
+    cancel();
     enabled_ = false;
     in_work_ = false;
     next_ = nullptr;
@@ -132,7 +138,7 @@ void DmaEngine::enable() {
 }
 
 void DmaEngine::halt(Halt why) {
-    ++epoch_;
+    cancel();
     in_work_ = false;
     next_ = nullptr;
     set(reg::Error, static_cast<std::uint32_t>(why));
@@ -167,49 +173,45 @@ std::uint64_t DmaEngine::descriptor_address() const {
     return ring_base_ + sizeof(Descriptor) * std::uint64_t{get(reg::Head)};
 }
 
-DmaEngine::Done DmaEngine::guarded(Done done) const {
-    return [this, done = std::move(done), epoch = epoch_](Result<void> result) {
-        if (epoch == epoch_) {
-            done(std::move(result));
-        }
-    };
-}
-
 Result<DmaEngine::Reach> DmaEngine::reach(std::uint64_t iova, std::uint64_t count, bool write) {
     const auto piece = host_.engine_dma().find(iova, count, write);
     if (!piece || piece->size < count) {
         return fail(EFAULT);
     }
-    if (piece->entry->mapping) {
-        return Reach{piece->entry->mapping.bytes().subspan(piece->offset, count), nullptr};
+    const auto &entry = *piece->entry;
+    Reach reach;
+    if (entry.mapping) {
+        reach.bytes = entry.mapping.bytes().subspan(piece->offset, count);
+    } else if (entry.file) {
+        reach.file = entry.file.get();
+        reach.offset = entry.range.offset + piece->offset;
+    } else {
+        reach.client = host_.engine_client();
+        if (reach.client == nullptr) {
+            return fail(ENOTCONN);
+        }
     }
-    auto *client = host_.engine_client();
-    if (client == nullptr) {
-        return fail(ENOTCONN);
-    }
-    return Reach{{}, client};
+    return reach;
 }
 
 void DmaEngine::read_client(std::uint64_t iova, ByteSpan into, Done done) {
     const auto there = reach(iova, into.size(), false);
     if (!there) {
         done(tl::unexpected(there.error()));
+    } else if (there->file >= 0) {
+        done(read_at(there->file, there->offset, into));
     } else if (there->client == nullptr) {
         done(move_bytes(there->bytes, into));
     } else {
-        there->client->dma_read(
-            iova, static_cast<std::uint32_t>(into.size()),
-            [into, done = guarded(std::move(done)), epoch = epoch_, this](Result<Bytes> bytes) {
-                if (epoch != epoch_) {
-                    return; // `into` may be gone
-                }
-                if (!bytes) {
-                    done(tl::unexpected(bytes.error()));
-                    return;
-                }
-                std::copy(bytes->begin(), bytes->end(), into.begin());
-                done({});
-            });
+        there->client->dma_read(iova, static_cast<std::uint32_t>(into.size()),
+                                [into, done = std::move(done)](Result<Bytes> bytes) {
+                                    if (!bytes) {
+                                        done(tl::unexpected(bytes.error()));
+                                        return;
+                                    }
+                                    std::copy(bytes->begin(), bytes->end(), into.begin());
+                                    done({});
+                                });
     }
 }
 
@@ -217,10 +219,12 @@ void DmaEngine::write_client(std::uint64_t iova, ByteView from, Done done) {
     const auto there = reach(iova, from.size(), true);
     if (!there) {
         done(tl::unexpected(there.error()));
+    } else if (there->file >= 0) {
+        done(write_at(there->file, there->offset, from));
     } else if (there->client == nullptr) {
         done(move_bytes(from, there->bytes));
     } else {
-        there->client->dma_write(iova, from, guarded(std::move(done)));
+        there->client->dma_write(iova, from, std::move(done));
     }
 }
 

@@ -169,16 +169,19 @@ class DmaEngine {
     void finish();
 
     /// Copies one piece, of one mapping, from or to client memory; `done` runs at once, or when the
-    /// client has answered. Ignored if the engine has been stopped in between.
+    /// client has answered; not at all if the engine has been stopped in between.
     void read_client(std::uint64_t iova, ByteSpan into, Done done);
     void write_client(std::uint64_t iova, ByteView from, Done done);
-    Done guarded(Done done) const;
-    /// That piece: its bytes, or empty and the client to ask for them. Error: there is neither.
+    /// How that piece is reached: one of these. Error: there is none.
     struct Reach {
         ByteSpan bytes;
+        int file = -1;
+        std::uint64_t offset = 0; ///< in the file
         vfio_user::ClientMemory *client = nullptr;
     };
     Result<Reach> reach(std::uint64_t iova, std::uint64_t count, bool write);
+    /// What the client was asked is of no interest any more.
+    void cancel();
 
     RegisterFile &registers_;
     EngineHost &host_;
@@ -186,7 +189,6 @@ class DmaEngine {
     std::uint64_t ring_base_ = 0;
     std::uint32_t ring_size_ = 0;
     std::function<void()> next_; ///< what step() does; empty: nothing, or waiting
-    std::uint64_t epoch_ = 0;    ///< changes when the engine is stopped
     bool in_work_ = false;       ///< a descriptor is being worked on
     engine::Descriptor descriptor_ = {};
     std::uint64_t copied_ = 0;

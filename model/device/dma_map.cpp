@@ -25,7 +25,7 @@ Result<Mapping> map_file(const vfio_user::DmaRange &range, const UniqueFd &fd) {
 
 } // namespace
 
-Result<void> DmaMap::map(const vfio_user::DmaRange &range, const UniqueFd &fd) {
+Result<void> DmaMap::map(const vfio_user::DmaRange &range, UniqueFd fd) {
     const auto next = entries_.lower_bound(range.iova);
     const bool hits_next = next != entries_.end() && next->first - range.iova < range.size;
     const bool hits_previous = next != entries_.begin() && range.iova - std::prev(next)->first <
@@ -37,8 +37,10 @@ Result<void> DmaMap::map(const vfio_user::DmaRange &range, const UniqueFd &fd) {
     if (entries_.size() >= vfio_user::MaxDmaMaps) {
         return fail(ENOSPC, fmt::format("more than {} mappings", vfio_user::MaxDmaMaps));
     }
-    Entry entry = {range, {}};
-    if (fd) {
+    Entry entry = {range, {}, {}};
+    if (range.file_io) {
+        entry.file = std::move(fd);
+    } else if (fd) {
         auto mapping = map_file(range, fd);
         if (!mapping) {
             return tl::unexpected(mapping.error());

@@ -16,12 +16,14 @@ class DmaMap {
   public:
     struct Entry {
         vfio_user::DmaRange range;
-        Mapping mapping; ///< empty: reach it by DMA_READ and DMA_WRITE
+        // Neither: it is reached by DMA_READ and DMA_WRITE.
+        Mapping mapping;
+        UniqueFd file; ///< for pread and pwrite
     };
 
     /// Error EEXIST: overlaps a range that is mapped; ENOSPC: too many; EINVAL: the file is
     /// shorter than the range says; errno of mmap.
-    Result<void> map(const vfio_user::DmaRange &range, const UniqueFd &fd);
+    Result<void> map(const vfio_user::DmaRange &range, UniqueFd fd);
     /// Removes mappings that lie in [iova, iova + size); returns the bytes removed, 0 if there were
     /// none. Error EINVAL: a mapping sticks out of the range; nothing is removed then.
     Result<std::uint64_t> unmap(std::uint64_t iova, std::uint64_t size);

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The DMA engine as a guest's driver programs it.
+#include "base/guard.h"
 #include "device/dma_engine.h"
 #include "device/dma_map.h"
 #include "tests/harness.h"
 #include "vfio_user/protocol.h"
 
 #include <array>
+#include <fcntl.h>
+#include <linux/memfd.h>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 namespace model::test {
 namespace {
@@ -305,14 +310,147 @@ TEST_F(Engine, ResetWhileTheClientIsAskedLeavesNothingBehind) {
     EXPECT_EQ(harness.control("peek 0 4"), "00000000");
 }
 
+/// What a client sends that reads nothing: writes to the engine's registers, unanswered.
+class Silent : public Engine {
+  protected:
+    void SetUp() override {
+        Engine::SetUp();
+        EXPECT_EQ(code_of(harness.client->map_dma(Remote, 1 * MiB, 0, -1)), 0);
+    }
+    template <typename T> void post(std::uint32_t at, T value) {
+        Bytes body;
+        append(body, vfio_user::RegionAccess{engine::Offset + at, EngineRegion, sizeof(T)});
+        append(body, value);
+        const Bytes message =
+            framed(1, vfio_user::Command::RegionWrite, vfio_user::FlagNoReply, body);
+        ASSERT_TRUE(harness.client->send_raw(message).has_value());
+        run();
+    }
+    void restart(std::uint64_t base) {
+        post(reg::Control, std::uint32_t{0});
+        post(reg::RingBase, base);
+        post(reg::RingSize, RingSize);
+        post(reg::Control, engine::ControlEnable);
+        post(reg::Tail, std::uint32_t{1});
+    }
+    std::uint32_t look(std::uint32_t at) const {
+        return harness.device->engine_bar().get<std::uint32_t>(engine::Offset + at);
+    }
+};
+
+TEST_F(Silent, ClientsAreAskedSoOftenAndNotMore) {
+    unsigned asked = 0;
+    for (; asked < 1000 && look(reg::Error) == 0; ++asked) {
+        restart(Remote); // a descriptor that only the client can give
+    }
+    EXPECT_EQ(asked, vfio_user::MaxUnanswered + 1);
+    EXPECT_EQ(look(reg::Error), static_cast<std::uint32_t>(engine::Halt::RingAccess));
+    restart(Ring);
+    EXPECT_EQ(look(reg::Error), 0U) << "what needs no answer is done";
+    EXPECT_EQ(look(reg::Head), 1U);
+    // It answers after all: what it was asked is forgotten, and there is room for new questions.
+    unsigned answered = 0;
+    harness.client->set_dma_handler([&](auto, ByteSpan bytes, auto) {
+        ++answered;
+        std::fill(bytes.begin(), bytes.end(), std::byte{0});
+        return 0;
+    });
+    EXPECT_EQ(get(reg::Status), 0U);
+    EXPECT_EQ(answered, vfio_user::MaxUnanswered);
+    restart(Remote);
+    ASSERT_TRUE(harness.client->serve([&] { return look(reg::Head) == 1; }).has_value());
+    EXPECT_EQ(look(reg::Error), 0U);
+}
+
+TEST_F(Silent, AWriteThatWaitsForTheSocketGoesWithTheEngine) {
+    describe(0, {2, 0, 0, Remote, 4 * KiB, {}, 0, 0, 0});
+    harness.server_end->set_room(0);
+    restart(Ring);
+    EXPECT_GT(harness.connection->queued(), 4 * KiB) << "a DMA_WRITE that cannot be sent";
+    post(reg::Control, std::uint32_t{0});
+    EXPECT_EQ(harness.connection->queued(), 0U);
+    harness.server_end->set_room(SIZE_MAX);
+    run();
+    EXPECT_EQ(code_of(harness.client->receive()), ETIMEDOUT) << "nothing was asked";
+}
+
+TEST_F(Silent, HalfAQuestionIsFinished) {
+    describe(0, {2, 0, 0, Remote, 4 * KiB, {}, 0, 0, 0});
+    harness.server_end->set_room(100);
+    restart(Ring);
+    post(reg::Control, std::uint32_t{0});
+    harness.server_end->set_room(SIZE_MAX);
+    run();
+    // The stream keeps step; the answer is one to nothing.
+    const auto question = value_of(harness.client->receive());
+    EXPECT_EQ(question.header.command, static_cast<std::uint16_t>(vfio_user::Command::DmaWrite));
+    EXPECT_EQ(harness.read32(7, 0), 0xc2a11234U);
+}
+
+TEST_F(Engine, ReachesAFileByItsOwnCalls) {
+    // Not every file can be mapped; this one of the kernel's cannot.
+    const UniqueFd memory(open("/proc/self/mem", O_RDWR | O_CLOEXEC));
+    ASSERT_TRUE(memory);
+    constexpr std::uint64_t Filed = 0x60000000;
+    auto far =
+        value_of(Mapping::map(value_of(make_memfd("far", 2 * MiB)).get(), 0, 2 * MiB, true, true));
+    const auto at = reinterpret_cast<std::uintptr_t>(far.bytes().data());
+    auto &client = *harness.client;
+    EXPECT_NE(code_of(client.map_dma(Filed, 2 * MiB, at, memory.get(), 3 | vfio_user::DmaMapMmap)),
+              0);
+    EXPECT_EQ(
+        code_of(client.map_dma(Filed, 2 * MiB, at, memory.get(), 3 | vfio_user::DmaMapFileIo)), 0);
+    fill(0, 1 * MiB + 5, 7);
+    EXPECT_EQ(one({3, 0, Data, Filed, 1 * MiB + 5, {}, 0, 0, 0}), Status::Done);
+    EXPECT_EQ(one({1, 0, Filed, 0, 1 * MiB + 5, {}, 0, 0, 0}), Status::Done);
+    EXPECT_EQ(one({2, 0, 0, Data + 4 * MiB, 1 * MiB + 5, {}, 0, 0, 0}), Status::Done);
+    for (std::uint64_t i = 0; i < 1 * MiB + 5; ++i) {
+        ASSERT_EQ(far.bytes()[i], pattern(i, 7)) << i;
+        ASSERT_EQ(data.bytes()[4 * MiB + i], pattern(i, 7)) << i;
+    }
+    EXPECT_EQ(far.bytes()[1 * MiB + 5], std::byte{0});
+    far = Mapping(); // nothing behind it any more
+    EXPECT_EQ(one({1, 0, Filed, 0, 64, {}, 0, 0, 0}), Status::NotMapped);
+    EXPECT_EQ(one({2, 0, 0, Filed, 64, {}, 0, 0, 0}), Status::NotMapped);
+    EXPECT_EQ(one({0, 0, 0, 0, 0, {}, 0, 0, 0}), Status::Done);
+}
+
+TEST_F(Engine, HugePagesAreMappedWholeWhereverTheMappingBegins) {
+    const UniqueFd file(memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB));
+    if (!file || ftruncate(file.get(), 4 * MiB) != 0) {
+        GTEST_SKIP() << "this kernel has no huge pages of 2 MiB";
+    }
+    // As a PC has its RAM: what lies behind the gap below 1 MiB, and not up to the file's end.
+    constexpr std::uint64_t Huge = 0x60000000;
+    ASSERT_EQ(code_of(harness.client->map_dma(Huge, 2 * MiB, 1 * MiB, file.get())), 0);
+    EXPECT_EQ(code_of(harness.client->map_dma(Huge + 2 * MiB, 2 * MiB, 3 * MiB, file.get())),
+              EINVAL)
+        << "the file is shorter";
+    auto whole = value_of(Mapping::map(file.get(), 0, 4 * MiB, true, true));
+    if (!survives([&] { whole.bytes()[1 * MiB] = whole.bytes()[3 * MiB - 1] = std::byte{1}; })) {
+        EXPECT_EQ(one({2, 0, 0, Huge, 64, {}, 0, 0, 0}), Status::NotMapped);
+        GTEST_SKIP() << "mapped, but not copied: none of this machine's huge pages is free";
+    }
+    fill(0, 2 * MiB, 3);
+    EXPECT_EQ(one({3, 0, Data, Huge, 2 * MiB, {}, 0, 0, 0}), Status::Done);
+    for (std::uint64_t i = 0; i < 2 * MiB; ++i) {
+        ASSERT_EQ(whole.bytes()[1 * MiB + i], pattern(i, 3)) << i;
+    }
+    EXPECT_EQ(whole.bytes()[1 * MiB - 1], std::byte{0});
+    EXPECT_EQ(whole.bytes()[3 * MiB], std::byte{0});
+    EXPECT_EQ(value_of(harness.client->unmap_dma(Huge, 2 * MiB)), 2 * MiB);
+}
+
 TEST(DmaMap, MappingsEndBeforeTheProcessHasNoneLeft) {
     const auto fd = value_of(make_memfd("page", 4 * KiB));
     device::DmaMap map;
     for (std::uint64_t i = 0; i < vfio_user::MaxDmaMaps; ++i) {
-        ASSERT_EQ(code_of(map.map({i * 8 * KiB, 4 * KiB, 0, true, true}, fd)), 0) << i;
+        ASSERT_EQ(code_of(map.map({i * 8 * KiB, 4 * KiB, 0, true, true}, value_of(fd.duplicate()))),
+                  0)
+            << i;
     }
     const std::uint64_t after = std::uint64_t{vfio_user::MaxDmaMaps} * 8 * KiB;
-    EXPECT_EQ(code_of(map.map({after, 4 * KiB, 0, true, true}, fd)), ENOSPC);
+    EXPECT_EQ(code_of(map.map({after, 4 * KiB, 0, true, true}, value_of(fd.duplicate()))), ENOSPC);
     EXPECT_EQ(map.entries().size(), vfio_user::MaxDmaMaps);
     EXPECT_FALSE(map.covers(after, 1, false));
     EXPECT_EQ(map.clear(), std::uint64_t{vfio_user::MaxDmaMaps} * 4 * KiB);

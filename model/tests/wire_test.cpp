@@ -306,10 +306,37 @@ TEST_F(Wire, DmaMapRefusesWhatCannotBe) {
     EXPECT_EQ(code_of(client.map_dma(0x1000, 0x1001, 0, file.get())), EINVAL);
     EXPECT_EQ(code_of(client.map_dma(0x1000, 0x1000, 1, file.get())), EINVAL);
     EXPECT_EQ(code_of(client.map_dma(0x1000, 0x1000, 0, file.get(), 0)), EINVAL);
-    EXPECT_EQ(code_of(client.map_dma(0x1000, 0x1000, 0, file.get(), 7)), EINVAL);
+    EXPECT_EQ(code_of(client.map_dma(0x1000, 0x1000, 0, file.get(), 4)), EINVAL)
+        << "neither readable nor writable";
+    EXPECT_EQ(code_of(client.map_dma(0x1000, 0x1000, 0, file.get(), 3 | 16)), EINVAL);
+    EXPECT_EQ(code_of(client.map_dma(0x1000, 0x1000, 0, file.get(), 3 | 1U << 31)), EINVAL);
+    for (const std::uint32_t way : {DmaMapMmap, DmaMapFileIo, DmaMapMmap | DmaMapFileIo}) {
+        EXPECT_EQ(code_of(client.map_dma(0x1000, 0x1000, 0, -1, 3 | way)), EINVAL)
+            << "a way to use a file, and no file";
+    }
     EXPECT_EQ(code_of(client.map_dma(UINT64_MAX - 0xfff, 0x2000, 0, file.get())), EINVAL);
     EXPECT_EQ(code_of(client.map_dma(0x1000, 128 * KiB, 0, file.get())), EINVAL)
         << "the file is shorter";
+    expect_alive();
+}
+
+TEST_F(Wire, DmaMapTakesEachWayToUseTheFile) {
+    const UniqueFd file = value_of(make_memfd("ram", 64 * KiB));
+    auto &client = *harness.client;
+    EXPECT_EQ(code_of(client.map_dma(0x10000, 0x1000, 0, file.get(), 3 | DmaMapMmap)), 0);
+    EXPECT_EQ(code_of(client.map_dma(0x20000, 0x1000, 0, file.get(), 3 | DmaMapFileIo)), 0);
+    EXPECT_EQ(code_of(client.map_dma(0x30000, 0x1000, 0, file.get(), 15)), 0) << "either";
+    const auto maps = harness.control("maps");
+    const auto count = [&](std::string_view part) {
+        std::size_t found = 0;
+        for (auto at = maps.find(part); at != std::string::npos; at = maps.find(part, at + 1)) {
+            ++found;
+        }
+        return found;
+    };
+    EXPECT_EQ(count(R"("fd":true)"), 3U) << maps;
+    EXPECT_EQ(count(R"("file_io":true)"), 1U) << maps;
+    EXPECT_EQ(value_of(client.unmap_dma(0, 0, VFIO_DMA_UNMAP_FLAG_ALL)), 0x3000U);
     expect_alive();
 }
 

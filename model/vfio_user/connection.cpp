@@ -173,11 +173,7 @@ Connection::~Connection() {
         device_.closed();
     }
     for (auto &[id, waiting] : std::exchange(pending_, {})) {
-        if (waiting.read) {
-            waiting.read(fail(ECONNRESET, "the client is gone"));
-        } else {
-            waiting.write(fail(ECONNRESET, "the client is gone"));
-        }
+        finish(waiting, fail(ECONNRESET, "the client is gone"));
     }
 }
 
@@ -289,24 +285,29 @@ bool Connection::handle(Message message) {
 void Connection::handle_reply(const Message &message) {
     const auto found = pending_.find(message.header.id);
     if (found == pending_.end()) {
-        return; // an answer to nothing we asked, or to what a reset has cancelled
+        return; // an answer to nothing we asked
     }
     Pending waiting = std::move(found->second);
     pending_.erase(found);
-    const bool error = (message.header.flags & FlagError) != 0;
-    const int code = message.header.error != 0 ? static_cast<int>(message.header.error) : EIO;
-    if (waiting.write) {
-        waiting.write(error ? Result<void>(fail(code, "the client refused DMA_WRITE"))
-                            : Result<void>());
-        return;
-    }
     const std::size_t expected = sizeof(DmaAccess) + waiting.count;
-    if (error) {
-        waiting.read(fail(code, "the client refused DMA_READ"));
-    } else if (message.body.size() != expected) {
-        waiting.read(fail(EPROTO, "DMA_READ answered with another length"));
+    if ((message.header.flags & FlagError) != 0) {
+        const int code = message.header.error != 0 ? static_cast<int>(message.header.error) : EIO;
+        finish(waiting, fail(code, "the client refused it"));
+    } else if (waiting.read && message.body.size() != expected) {
+        finish(waiting, fail(EPROTO, fmt::format("DMA_READ answered with {} bytes, expected {}",
+                                                 message.body.size(), expected)));
+    } else if (waiting.read) {
+        finish(waiting, Bytes(message.body.begin() + sizeof(DmaAccess), message.body.end()));
     } else {
-        waiting.read(Bytes(message.body.begin() + sizeof(DmaAccess), message.body.end()));
+        finish(waiting, Bytes());
+    }
+}
+
+void Connection::finish(Pending &pending, Result<Bytes> answer) {
+    if (pending.read) {
+        pending.read(std::move(answer));
+    } else if (pending.write) {
+        pending.write(answer ? Result<void>() : tl::unexpected(answer.error()));
     }
 }
 
@@ -392,19 +393,26 @@ Reply Connection::dma_map(Message &message, LogEntry &entry) {
     const auto map = load<DmaMap>(message.body);
     entry.args = {
         {"iova", map.iova}, {"size", map.size}, {"offset", map.offset}, {"flags", map.flags}};
-    const std::uint32_t known = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
-    if (map.argsz < sizeof(DmaMap) || (map.flags & ~known) != 0 || map.flags == 0 ||
+    const std::uint32_t rights = map.flags & (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
+    const std::uint32_t ways = map.flags & (DmaMapMmap | DmaMapFileIo);
+    if (map.argsz < sizeof(DmaMap) || (map.flags & ~(rights | ways)) != 0 || rights == 0 ||
         message.fds.size() > 1) {
         return refuse(entry, EINVAL, "argsz, flags or number of descriptors");
+    }
+    if (ways != 0 && message.fds.empty()) {
+        return refuse(entry, EINVAL, "flags that say how to use a file, and no file");
     }
     const std::uint64_t low = DmaPageSize - 1;
     if (map.size == 0 || map.iova + map.size - 1 < map.iova ||
         ((map.iova | map.size | map.offset) & low) != 0) {
         return refuse(entry, EINVAL, "empty, wrapping or unaligned range");
     }
-    const DmaRange range = {map.iova, map.size, map.offset,
+    const DmaRange range = {map.iova,
+                            map.size,
+                            map.offset,
                             (map.flags & VFIO_DMA_MAP_FLAG_READ) != 0,
-                            (map.flags & VFIO_DMA_MAP_FLAG_WRITE) != 0};
+                            (map.flags & VFIO_DMA_MAP_FLAG_WRITE) != 0,
+                            ways == DmaMapFileIo};
     UniqueFd fd;
     if (!message.fds.empty()) {
         fd = std::move(message.fds.front());
@@ -666,33 +674,52 @@ void Connection::queue(Outgoing outgoing) {
     outgoing_.push_back(std::move(outgoing));
 }
 
-std::uint16_t Connection::new_request(Command command, const Bytes &body, Pending pending) {
+void Connection::ask(Command command, const Bytes &body, Pending pending) {
+    if (pending_.size() >= MaxUnanswered) {
+        finish(pending, fail(EBUSY, fmt::format("{} questions without an answer", MaxUnanswered)));
+        return;
+    }
     while (pending_.contains(next_id_)) {
         ++next_id_;
     }
-    const std::uint16_t id = next_id_++;
     Outgoing out;
+    out.request = next_id_++;
     append(out.bytes,
-           Header{id, static_cast<std::uint16_t>(command),
+           Header{*out.request, static_cast<std::uint16_t>(command),
                   static_cast<std::uint32_t>(sizeof(Header) + body.size()), TypeCommand, 0});
     out.bytes.insert(out.bytes.end(), body.begin(), body.end());
+    pending_.emplace(*out.request, std::move(pending));
     queue(std::move(out));
-    pending_.emplace(id, std::move(pending));
-    return id;
+}
+
+void Connection::cancel() {
+    for (auto &[id, waiting] : pending_) {
+        waiting.read = nullptr;
+        waiting.write = nullptr;
+    }
+    // One of which a part has been sent is finished, or the stream would lose step.
+    const auto unsent = [this](const Outgoing &out) {
+        if (!out.request || out.sent != 0) {
+            return false;
+        }
+        pending_.erase(*out.request);
+        queued_ -= out.bytes.size();
+        return true;
+    };
+    outgoing_.erase(std::remove_if(outgoing_.begin(), outgoing_.end(), unsent), outgoing_.end());
 }
 
 void Connection::dma_read(std::uint64_t address, std::uint32_t count, ReadDone done) {
     Bytes body;
     append(body, DmaAccess{address, count});
-    new_request(Command::DmaRead, body, {std::move(done), {}, count});
+    ask(Command::DmaRead, body, {std::move(done), {}, count});
 }
 
 void Connection::dma_write(std::uint64_t address, ByteView data, WriteDone done) {
     Bytes body;
     append(body, DmaAccess{address, data.size()});
     body.insert(body.end(), data.begin(), data.end());
-    new_request(Command::DmaWrite, body,
-                {{}, std::move(done), static_cast<std::uint32_t>(data.size())});
+    ask(Command::DmaWrite, body, {{}, std::move(done), static_cast<std::uint32_t>(data.size())});
 }
 
 } // namespace model::vfio_user

@@ -90,6 +90,7 @@ class Connection : public ClientMemory {
     // ClientMemory. The answers arrive in a later pump(); flush() sends the questions.
     void dma_read(std::uint64_t address, std::uint32_t count, ReadDone done) override;
     void dma_write(std::uint64_t address, ByteView data, WriteDone done) override;
+    void cancel() override;
     std::uint32_t max_transfer() const override { return peer_max_transfer_; }
 
   private:
@@ -99,7 +100,9 @@ class Connection : public ClientMemory {
         std::size_t sent = 0;
         std::chrono::milliseconds delay = {};
         std::optional<Clock::time_point> due; ///< set when it comes to the head of the queue
+        std::optional<std::uint16_t> request; ///< id of a question of the server's
     };
+    /// A question that the client has not answered. Neither `read` nor `write`: cancelled.
     struct Pending {
         ReadDone read;
         WriteDone write;
@@ -120,9 +123,12 @@ class Connection : public ClientMemory {
     Reply region_write(const Message &message, LogEntry &entry);
     Reply region_write_multi(const Message &message, LogEntry &entry);
     Reply device_reset(const Message &message, LogEntry &entry);
+    Reply device_feature(const Message &message, LogEntry &entry);
     void queue(const Header &header, Reply reply);
     void queue(Outgoing outgoing);
-    std::uint16_t new_request(Command command, const Bytes &body, Pending pending);
+    void ask(Command command, const Bytes &body, Pending pending);
+    /// The answer, or the reason why there is none.
+    static void finish(Pending &pending, Result<Bytes> answer);
 
     std::unique_ptr<Transport> transport_;
     DeviceOps &device_;

@@ -49,6 +49,7 @@ struct DmaRange {
     std::uint64_t offset = 0; ///< in the descriptor
     bool readable = false;
     bool writable = false;
+    bool file_io = false; ///< the descriptor is for pread and pwrite, not for mmap
 };
 
 /// The client's memory, reached by messages: what the server may ask of the client.
@@ -63,9 +64,13 @@ class ClientMemory {
     virtual ~ClientMemory() = default;
 
     /// Asks for / hands over at most max_transfer() bytes. `done` runs later, with the client's
-    /// errno where it refuses, with ECONNRESET when the connection ends.
+    /// errno where it refuses, with ECONNRESET when the connection ends; at once, with EBUSY,
+    /// where the client has too many unanswered questions.
     virtual void dma_read(std::uint64_t address, std::uint32_t count, ReadDone done) = 0;
     virtual void dma_write(std::uint64_t address, ByteView data, WriteDone done) = 0;
+    /// Takes back what has been asked: no `done` runs any more, and what has not been sent yet
+    /// stays here.
+    virtual void cancel() = 0;
     virtual std::uint32_t max_transfer() const = 0;
 };
 

@@ -50,6 +50,9 @@ inline constexpr std::uint32_t MaxMessageFds = 16; ///< max_msg_fds
 /// Each is a mapping of this process, which has 65530 (vm.max_map_count) for everything it does.
 inline constexpr std::uint32_t MaxDmaMaps = 32768;
 inline constexpr std::uint32_t DmaPageSize = 4096;
+/// Questions of the server's (DMA_READ, DMA_WRITE) that wait for an answer, or whose answer is to
+/// be ignored. A client that answers none is not asked any more.
+inline constexpr std::size_t MaxUnanswered = 256;
 inline constexpr std::uint64_t MaxMultiWrites = 200; ///< entries in one REGION_WRITE_MULTI
 
 struct Header {
@@ -70,9 +73,13 @@ struct Version { ///< followed by a NUL-terminated JSON text
 };
 static_assert(sizeof(Version) == 4);
 
+/// How the file that comes with DMA_MAP may be used, in its flags. Neither: mmap. Both: either.
+inline constexpr std::uint32_t DmaMapMmap = 1U << 2;
+inline constexpr std::uint32_t DmaMapFileIo = 1U << 3; ///< pread and pwrite
+
 struct DmaMap {
     std::uint32_t argsz;
-    std::uint32_t flags;  ///< bit 0 readable, bit 1 writable
+    std::uint32_t flags;  ///< bit 0 readable, bit 1 writable, DmaMapMmap, DmaMapFileIo
     std::uint64_t offset; ///< in the descriptor that comes with the message
     std::uint64_t iova;
     std::uint64_t size;
