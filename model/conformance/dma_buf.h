@@ -9,11 +9,21 @@
 
 namespace model::conformance {
 
+inline constexpr std::uint32_t FeatureDmaBuf = 11;
+inline constexpr std::uint32_t FeatureGet = 1U << 16;
+inline constexpr std::uint32_t FeatureProbe = 1U << 18;
+
+/// struct vfio_device_feature that asks whether there is such a feature.
+inline Bytes dma_buf_probe() {
+    Bytes body;
+    append(body, std::uint32_t{8});
+    append(body, FeatureProbe | FeatureGet | FeatureDmaBuf);
+    return body;
+}
+
 /// struct vfio_device_feature, followed by struct vfio_device_feature_dma_buf with one range that
 /// is the whole region.
 inline Bytes dma_buf_request(std::uint32_t region, std::uint64_t size) {
-    constexpr std::uint32_t FeatureDmaBuf = 11;
-    constexpr std::uint32_t FeatureGet = 1U << 16;
     constexpr std::uint32_t Length = 8 + 16 + 16;
     Bytes body;
     append(body, Length);

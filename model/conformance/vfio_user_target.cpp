@@ -71,11 +71,17 @@ class VfioUserTarget : public Target {
     Result<void> reset() override { return client_->reset(); }
 
     Result<void> map_dma_buf(std::uint32_t region, std::uint64_t size) override {
-        const auto reply =
-            client_->call(vfio_user::Command::DeviceFeature, dma_buf_request(region, size));
+        using vfio_user::Command;
+        const auto probed = client_->call(Command::DeviceFeature, dma_buf_probe());
+        if (!probed) {
+            // The protocol's reference server says EINVAL of a feature that it lacks.
+            const int code = probed.error().code;
+            return fail(dma_buf_absent(code) || code == EINVAL ? ENOTSUP : code,
+                        probed.error().text);
+        }
+        const auto reply = client_->call(Command::DeviceFeature, dma_buf_request(region, size));
         if (!reply) {
-            const int code = reply.error().code;
-            return fail(dma_buf_absent(code) ? ENOTSUP : code, reply.error().text);
+            return tl::unexpected(reply.error());
         }
         if (reply->fds.size() != 1) {
             return fail(EPROTO, "DMA_BUF succeeds but no dma-buf was sent");

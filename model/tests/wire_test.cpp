@@ -254,6 +254,13 @@ TEST_F(Wire, ArgszTooSmallForCapabilitiesYieldsTheStructureAlone) {
     EXPECT_EQ(info.argsz, 48U);
     EXPECT_EQ(info.flags & VFIO_REGION_INFO_FLAG_CAPS, 0U);
     EXPECT_EQ(info.cap_offset, 0U);
+    EXPECT_EQ(reply.fds.size(), 0U) << "a client that asks for the size has no room for a file";
+
+    request.argsz = info.argsz;
+    reply = value_of(
+        harness.client->call(Command::DeviceGetRegionInfo, std::as_bytes(std::span(&request, 1))));
+    EXPECT_EQ(reply.body.size(), info.argsz);
+    EXPECT_EQ(reply.fds.size(), 1U) << "with the whole answer";
 
     request.argsz = sizeof(RegionInfo) - 1;
     EXPECT_EQ(code_of(harness.client->call(Command::DeviceGetRegionInfo,
@@ -583,6 +590,7 @@ class LyingServer : public ::testing::Test {
     std::function<Bytes()> says;
     Clock::time_point now{};
     unsigned turns = 0;
+    std::uint16_t id = 1; ///< of the client's next question
 };
 
 TEST_F(LyingServer, ThatNeverStopsTalkingIsWaitedForAsLongAsASilentOne) {
@@ -619,6 +627,37 @@ TEST_F(LyingServer, NamesACountOfBytesThatNobodyAllocates) {
     }
 }
 
+TEST_F(LyingServer, IsToldWhatItsReplyIsAndShouldBe) {
+    const auto text = [](const auto &result) { return result ? "" : result.error().text; };
+    const auto answer = [this](Command command, std::size_t size) {
+        says = [this, command, size] { return framed(id++, command, TypeReply, Bytes(size)); };
+    };
+    answer(Command::DeviceGetIrqInfo, sizeof(IrqInfo) + 4);
+    EXPECT_EQ(text(client->irq(2)), "DEVICE_GET_IRQ_INFO: a reply of 20 bytes, expected 16");
+    answer(Command::DeviceGetIrqInfo, 4);
+    EXPECT_EQ(text(client->irq(2)), "DEVICE_GET_IRQ_INFO: a reply of 4 bytes, expected 16");
+    answer(Command::DeviceGetRegionInfo, sizeof(RegionInfo) + 8);
+    EXPECT_EQ(text(client->region(0)),
+              "DEVICE_GET_REGION_INFO: a reply of 40 bytes, expected 32 to 32");
+    answer(Command::RegionWrite, 24);
+    EXPECT_EQ(text(client->write(9, 0, Bytes(4))),
+              "REGION_WRITE: a reply of 24 bytes, expected 16");
+    answer(Command::DmaUnmap, 25);
+    EXPECT_EQ(text(client->unmap_dma(0, 4096)), "DMA_UNMAP: a reply of 25 bytes, expected 24");
+    answer(Command::RegionRead, 8);
+    Bytes into(4);
+    EXPECT_EQ(text(client->read(9, 0, into)),
+              "REGION_READ: a reply of 8 bytes, expected 16 at least");
+}
+
+TEST_F(LyingServer, AnErrorWithoutAnErrnoIsNoSuccess) {
+    says = [this] { return framed(id++, Command::DeviceReset, TypeReply | FlagError, {}); };
+    const auto reset = client->reset();
+    ASSERT_FALSE(reset.has_value());
+    EXPECT_EQ(reset.error().code, EPROTO);
+    EXPECT_EQ(reset.error().text, "DEVICE_RESET: an error reply with errno 0");
+}
+
 TEST(Info, ThatGrowsWithEveryQuestionIsNotAskedForForEver) {
     const auto *fault = device::find_fault("argsz-grows");
     ASSERT_NE(fault, nullptr);
@@ -630,33 +669,42 @@ TEST(Info, ThatGrowsWithEveryQuestionIsNotAskedForForEver) {
     EXPECT_LE(std::count(log.begin(), log.end(), '{'), 3);
 }
 
-/// Answers DEVICE_FEATURE with an errno of the test's.
-class Featureless : public ReplyFilter {
+/// Answers DEVICE_FEATURE with errnos of the test's, one for a probe and one for what follows.
+class Featured : public ReplyFilter {
   public:
-    explicit Featureless(int code) : code_(code) {}
-    void filter(const Header &request, ByteView /*body*/, Reply &reply) override {
+    Featured(int probe, int get) : probe_(probe), get_(get) {}
+    void filter(const Header &request, ByteView body, Reply &reply) override {
         if (request.command == static_cast<std::uint16_t>(Command::DeviceFeature)) {
-            reply.error = code_;
+            constexpr std::uint32_t Probe = 1U << 18;
+            const bool probe = (load<std::uint32_t>(body, 4) & Probe) != 0;
+            EXPECT_EQ(body.size(), probe ? 8U : 40U);
+            reply = {};
+            reply.error = probe ? probe_ : get_;
+            reply.payload.assign(body.begin(), body.end());
         }
     }
 
   private:
-    int code_;
+    int probe_;
+    int get_;
 };
 
-TEST(DmaBuf, IsAbsentOnlyWhereTheErrnoSaysSo) {
-    const auto code = [](int answer) {
-        Featureless filter(answer);
+TEST(DmaBuf, IsAbsentOnlyWhereTheProbeSaysSo) {
+    const auto code = [](int probe, int get) {
+        Featured filter(probe, get);
         Harness harness(valid(), true, &filter);
         const auto target = conformance::make_vfio_user(std::move(harness.client));
         return code_of(target->map_dma_buf(9, 256 * MiB));
     };
-    for (const int absent : {ENOTTY, ENOTSUP, ENOSYS}) {
-        EXPECT_EQ(code(absent), ENOTSUP) << "a reason to skip the item";
+    // EINVAL is what servers that follow the protocol's reference say of a feature they lack.
+    for (const int absent : {EINVAL, ENOTTY, ENOTSUP, ENOSYS}) {
+        EXPECT_EQ(code(absent, 0), ENOTSUP) << "a reason to skip the item";
     }
-    for (const int refused : {EINVAL, EIO, EPERM}) {
-        EXPECT_EQ(code(refused), refused) << "a reason to fail it";
+    EXPECT_EQ(code(EIO, 0), EIO) << "a reason to fail it";
+    for (const int refused : {EINVAL, ENOTTY, EIO, EPERM}) {
+        EXPECT_EQ(code(0, refused), refused) << "a reason to fail it";
     }
+    EXPECT_EQ(code(0, 0), EPROTO) << "no file came with the answer";
 }
 
 } // namespace

@@ -20,8 +20,12 @@ Result<void> dropped(const Result<Message> &reply) {
     return {};
 }
 
-tl::unexpected<Error> too_short(const char *what) {
-    return fail(EPROTO, fmt::format("{}: the reply is too short", what));
+/// expected: how many bytes, in words where there is a choice.
+template <typename Expected>
+tl::unexpected<Error> wrong_size(Command command, const Message &reply, const Expected &expected) {
+    return fail(EPROTO, fmt::format("{}: a reply of {} bytes, expected {}",
+                                    command_name(static_cast<std::uint16_t>(command)),
+                                    reply.body.size(), expected));
 }
 
 } // namespace
@@ -177,10 +181,11 @@ Result<Message> Client::call(Command command, ByteView body, std::span<const int
             }
         } else if (message->header.id == id) {
             if ((message->header.flags & FlagError) != 0) {
+                const auto *name = command_name(static_cast<std::uint16_t>(command));
                 const auto code = static_cast<int>(message->header.error);
-                return fail(code != 0 ? code : EPROTO,
-                            fmt::format("{}: {}", command_name(static_cast<std::uint16_t>(command)),
-                                        std::strerror(code)));
+                return code != 0
+                           ? fail(code, fmt::format("{}: {}", name, std::strerror(code)))
+                           : fail(EPROTO, fmt::format("{}: an error reply with errno 0", name));
             }
             return message;
         }
@@ -215,7 +220,7 @@ Result<Message> Client::info_call(Command command, Info request, std::uint32_t a
             return reply;
         }
         if (reply->body.size() < sizeof(Info) || reply->body.size() > argsz) {
-            return too_short(command_name(static_cast<std::uint16_t>(command)));
+            return wrong_size(command, *reply, fmt::format("{} to {}", sizeof(Info), argsz));
         }
         const auto needed = load<std::uint32_t>(reply->body);
         if (needed <= argsz) {
@@ -237,7 +242,8 @@ Result<ClientDeviceInfo> Client::device_info() {
     ClientDeviceInfo device = {load<DeviceInfo>(reply->body), {}};
     if ((device.info.flags & VFIO_DEVICE_FLAGS_CAPS) != 0) {
         if (reply->body.size() < sizeof(DeviceInfoWithCaps)) {
-            return too_short("DEVICE_GET_INFO");
+            return wrong_size(Command::DeviceGetInfo, *reply,
+                              fmt::format("{} with capabilities", sizeof(DeviceInfoWithCaps)));
         }
         auto caps = parse_caps(reply->body, load<DeviceInfoWithCaps>(reply->body).cap_offset);
         if (!caps) {
@@ -279,7 +285,7 @@ Result<IrqInfo> Client::irq(std::uint32_t index) {
         return tl::unexpected(reply.error());
     }
     if (reply->body.size() != sizeof(IrqInfo)) {
-        return too_short("DEVICE_GET_IRQ_INFO");
+        return wrong_size(Command::DeviceGetIrqInfo, *reply, sizeof(IrqInfo));
     }
     return load<IrqInfo>(reply->body);
 }
@@ -299,7 +305,8 @@ Result<std::size_t> Client::read(std::uint32_t region, std::uint64_t offset, Byt
         return tl::unexpected(reply.error());
     }
     if (reply->body.size() < sizeof(RegionAccess)) {
-        return too_short("REGION_READ");
+        return wrong_size(Command::RegionRead, *reply,
+                          fmt::format("{} at least", sizeof(RegionAccess)));
     }
     const std::size_t count = load<RegionAccess>(reply->body).count;
     if (count > into.size() || reply->body.size() != sizeof(RegionAccess) + count) {
@@ -318,7 +325,7 @@ Result<std::size_t> Client::write(std::uint32_t region, std::uint64_t offset, By
         return tl::unexpected(reply.error());
     }
     if (reply->body.size() != sizeof(RegionAccess)) {
-        return too_short("REGION_WRITE");
+        return wrong_size(Command::RegionWrite, *reply, sizeof(RegionAccess));
     }
     return std::size_t{load<RegionAccess>(reply->body).count};
 }
@@ -338,7 +345,7 @@ Result<std::uint64_t> Client::unmap_dma(std::uint64_t iova, std::uint64_t size,
         return tl::unexpected(reply.error());
     }
     if (reply->body.size() != sizeof(DmaUnmap)) {
-        return too_short("DMA_UNMAP");
+        return wrong_size(Command::DmaUnmap, *reply, sizeof(DmaUnmap));
     }
     return load<DmaUnmap>(reply->body).size;
 }

@@ -339,9 +339,10 @@ Reply Connection::dispatch(Message &message, LogEntry &entry) {
         return region_write_multi(message, entry);
     case Command::DeviceReset:
         return device_reset(message, entry);
+    case Command::DeviceFeature:
+        return device_feature(message, entry);
     case Command::DeviceGetRegionIoFds:
     case Command::DirtyPages:
-    case Command::DeviceFeature:
     case Command::MigDataRead:
     case Command::MigDataWrite:
         return refuse(entry, ENOTSUP, "this device does not offer the command");
@@ -485,7 +486,9 @@ Reply Connection::region_info(const Message &message, LogEntry &entry) {
                             .offset = region->offset});
     Reply reply;
     reply.payload = info_with_caps(RegionInfoForm, std::move(info), region->caps, request.argsz);
-    if ((region->flags & VFIO_REGION_INFO_FLAG_MMAP) != 0 && region->fd) {
+    // A client that asks how much room the answer needs may have none for a descriptor.
+    const bool whole = load<std::uint32_t>(reply.payload) <= request.argsz;
+    if (whole && (region->flags & VFIO_REGION_INFO_FLAG_MMAP) != 0 && region->fd) {
         reply.fds.push_back(std::move(region->fd));
     }
     return reply;
@@ -637,6 +640,17 @@ Reply Connection::device_reset(const Message &message, LogEntry &entry) {
     }
     const auto done = device_.reset();
     return done ? Reply{} : refuse(entry, done.error());
+}
+
+Reply Connection::device_feature(const Message &message, LogEntry &entry) {
+    constexpr std::size_t Head = 2 * sizeof(std::uint32_t); // struct vfio_device_feature
+    if (message.body.size() < Head) {
+        return refuse_size(entry, message.body.size(), Head);
+    }
+    const auto flags = load<std::uint32_t>(message.body, sizeof(std::uint32_t));
+    entry.args = {{"argsz", load<std::uint32_t>(message.body)}, {"flags", flags}};
+    // Clients take EINVAL, and nothing else, for "there is no such feature".
+    return refuse(entry, EINVAL, fmt::format("no feature {}", flags & VFIO_DEVICE_FEATURE_MASK));
 }
 
 void Connection::queue(const Header &header, Reply reply) {
