@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <CLI/App.hpp>
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <fmt/format.h>
 #include <optional>
@@ -126,6 +127,10 @@ int run(const Config &config, const model::device::ServerOptions &options,
         fmt::print(stderr, "cxl-type2-model: {}\n", error.text);
         return 1;
     };
+    // A limit to the size of files, and a trace into a pipe that nobody reads, are errors of
+    // write(2) then, and said; not the end.
+    std::signal(SIGXFSZ, SIG_IGN);
+    std::signal(SIGPIPE, SIG_IGN);
     model::device::Quirks quirks;
     std::optional<model::device::FaultFilter> filter;
     if (fault != nullptr) {

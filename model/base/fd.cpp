@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "base/fd.h"
 
+#include "base/size.h"
+
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -82,7 +84,9 @@ Result<UniqueFd> make_memfd(const char *name, std::uint64_t size, bool sealed) {
         return fail_errno("memfd_create");
     }
     if (ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
-        return fail_errno("ftruncate");
+        const int code = errno;
+        return fail(code, fmt::format("{} of memory: {}{}", format_size(size), std::strerror(code),
+                                      code == EFBIG ? "; see ulimit -f" : ""));
     }
     if (sealed && fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
         return fail_errno("F_ADD_SEALS");

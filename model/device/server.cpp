@@ -7,7 +7,9 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -55,9 +57,11 @@ Result<void> Server::start() {
         return fail(errno, fmt::format("signalfd: {}", std::strerror(errno)));
     }
     if (!options_.trace.empty()) {
-        trace_.open(options_.trace, std::ios::trunc);
+        trace_.reset(open(options_.trace.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
         if (!trace_) {
-            return fail(EIO, fmt::format("--trace: cannot write '{}'", options_.trace));
+            const int code = errno;
+            return fail(code, fmt::format("--trace: cannot write '{}': {}", options_.trace,
+                                          std::strerror(code)));
         }
     }
     auto listener = vfio_user::listen_unix(options_.socket);
@@ -87,8 +91,8 @@ std::optional<Loop::Clock::time_point> Server::idle(Loop::Clock::time_point now)
         return accept_again_;
     }
     const bool more = device_.work();
-    if (!client_->flush(now)) {
-        drop_client();
+    if (const auto sent = client_->flush(now); !sent) {
+        drop_client(sent.error());
         return accept_again_;
     }
     watch_client();
@@ -100,7 +104,9 @@ std::optional<Loop::Clock::time_point> Server::idle(Loop::Clock::time_point now)
 }
 
 Server::~Server() {
-    drop_client();
+    if (client_) {
+        drop_client({ECANCELED, "the model ends"});
+    }
     if (listener_) {
         unlink(options_.socket.c_str());
     }
@@ -115,8 +121,22 @@ Result<void> Server::run() {
 
 void Server::log_message(const vfio_user::LogEntry &entry) {
     log_.add(entry);
-    if (trace_.is_open()) {
-        trace_ << MessageLog::format(entry) << '\n' << std::flush;
+    if (trace_) {
+        trace(MessageLog::format(entry));
+    }
+}
+
+void Server::trace(const std::string &line) {
+    const std::string whole = line + "\n";
+    for (std::string_view rest = whole; trace_ && !rest.empty();) {
+        const ssize_t put = write(trace_.get(), rest.data(), rest.size());
+        if (put >= 0) {
+            rest.remove_prefix(static_cast<std::size_t>(put));
+        } else if (errno != EINTR) {
+            fmt::print(stderr, "cxl-type2-model: --trace '{}': {}; it ends here\n", options_.trace,
+                       std::strerror(errno));
+            trace_.reset();
+        }
     }
 }
 
@@ -146,6 +166,9 @@ void Server::accept_client(Loop::Clock::time_point now) {
         return;
     }
     UniqueFd fd = accept_from(listener_, now);
+    if (fd && client_) {
+        trace(R"({"refused":"a second client"})");
+    }
     if (!fd || client_) {
         return; // one client at a time: the second is closed at once
     }
@@ -174,18 +197,14 @@ void Server::serve_client(short revents, Loop::Clock::time_point now) {
         done = fail(ECONNRESET, "the peer closed the connection, and left its replies");
     }
     if (!done) {
-        if (trace_.is_open()) {
-            trace_ << fmt::format("{{\"closed\":\"{}\"}}\n", done.error().text) << std::flush;
-        }
-        drop_client();
+        drop_client(done.error());
     }
 }
 
-void Server::drop_client() {
-    if (client_) {
-        loop_.forget(client_->poll_fd());
-        client_.reset();
-    }
+void Server::drop_client(const Error &why) {
+    trace(nlohmann::json{{"closed", why.text}}.dump());
+    loop_.forget(client_->poll_fd());
+    client_.reset();
 }
 
 void Server::accept_control(Loop::Clock::time_point now) {

@@ -8,7 +8,6 @@
 #include "device/device.h"
 #include "vfio_user/connection.h"
 
-#include <fstream>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,6 +24,7 @@ struct ServerOptions {
 class Server {
   public:
     /// Listens. Error: errno and text naming the path. filter may be null and outlives the server.
+    /// The caller ignores SIGXFSZ and SIGPIPE, or a trace that cannot be written ends the process.
     static Result<std::unique_ptr<Server>> create(const ServerOptions &options, Device &device,
                                                   vfio_user::ReplyFilter *filter);
     ~Server();
@@ -62,16 +62,19 @@ class Server {
     bool answer_control(ControlClient &client);
     static bool send_control(ControlClient &client);
     void watch_control(const ControlClient &client);
-    void drop_client();
+    /// why: for the trace.
+    void drop_client(const Error &why);
     void watch_client();
     void log_message(const vfio_user::LogEntry &entry);
+    /// A line for --trace. One that cannot be written ends the trace, with a word on stderr.
+    void trace(const std::string &line);
 
     ServerOptions options_;
     Device &device_;
     vfio_user::ReplyFilter *filter_;
     Loop loop_;
     MessageLog log_;
-    std::ofstream trace_;
+    UniqueFd trace_;
     UniqueFd signals_;
     UniqueFd listener_;
     UniqueFd control_listener_;

@@ -105,5 +105,33 @@ kill $pid
 wait $pid
 pid=
 
+# A trace that cannot be written any more is given up, and said to be; the device goes on.
+told_once() { # TEXT
+    test "$(grep -cF -- "$1" "$dir/err")" -eq 1
+}
+start --control "$dir/c" --trace /dev/full
+timeout 60 "$conformance" --socket "$dir/s" --gtest_filter='*Item14*' >"$dir/out"
+check $? 'a trace on a full device does not end the model'
+told_once "--trace '/dev/full': No space left on device"
+check $? 'that it is full is said, once'
+kill $pid
+wait $pid
+check $? 'and it ends as ever'
+start --control "$dir/c" --trace "$dir/t"
+prlimit --pid "$pid" --fsize=100
+timeout 60 "$conformance" --socket "$dir/s" --gtest_filter='*Item01*' >"$dir/out"
+"$ctl" "$dir/c" state >/dev/null
+check $? 'a limit to the size of files does not end the model'
+told_once "--trace '$dir/t': File too large"
+check $? 'that the trace has reached it is said, once'
+test "$(wc -c <"$dir/t")" -eq 100
+check $? 'what fits is there'
+kill $pid
+wait $pid
+pid=
+(ulimit -f 8 && timeout 5 "$model" --socket "$dir/s" >"$dir/out" 2>"$dir/err")
+test $? -eq 1 && told_once '256M of memory: File too large; see ulimit -f'
+check $? 'a limit below the device memory is named'
+
 echo "1..$number"
 test $failures -eq 0

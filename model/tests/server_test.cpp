@@ -2,6 +2,7 @@
 // A server as the process that it is: several clients at once, and clients that do not play along.
 #include "device/config.h"
 #include "device/device.h"
+#include "device/dma_engine.h"
 #include "device/server.h"
 #include "tests/harness.h"
 #include "vfio_user/transport.h"
@@ -67,7 +68,7 @@ class Server : public ::testing::Test {
                 setrlimit(RLIMIT_NOFILE, &limit);
             }
             auto device = device::Device::create(valid());
-            auto server = device::Server::create({socket(), control(), ""}, **device, nullptr);
+            auto server = device::Server::create({socket(), control(), trace()}, **device, nullptr);
             say_it.reset();
             _exit(server && (*server)->run() ? 0 : 1);
         }
@@ -78,6 +79,18 @@ class Server : public ::testing::Test {
 
     std::string socket() const { return (dir_ / "s").string(); }
     std::string control() const { return (dir_ / "c").string(); }
+    std::string trace() const { return (dir_ / "t").string(); }
+
+    /// The trace, as soon as it has that text; what there is of it in four seconds else.
+    std::string traced(std::string_view text) const {
+        std::string all;
+        for (int i = 0; i < 400 && all.find(text) == std::string::npos; ++i) {
+            std::this_thread::sleep_for(10ms);
+            std::ifstream file(trace());
+            all.assign(std::istreambuf_iterator<char>(file), {});
+        }
+        return all;
+    }
 
     /// A number of the process's, in kB: "VmHWM", the most memory that it ever had.
     std::uint64_t status(const std::string &key) const {
@@ -257,6 +270,49 @@ TEST_F(Server, TheNextClientsTurnIsWhenTheLastOnesMessagesAreDone) {
         EXPECT_EQ(value, round == 0 ? 0 : round - 1 + 199);
         ASSERT_TRUE(leaving->send_raw(burst).has_value());
     }
+}
+
+TEST_F(Server, TheTraceSaysWhyAClientIsDropped) {
+    start();
+    client().reset();
+    const auto left = traced("closed");
+    EXPECT_NE(left.find(R"({"closed":"the peer closed the connection"})"), std::string::npos)
+        << left;
+    // One that takes nothing any more: found out when the device asks it for a descriptor, on its
+    // own account, and not when a message comes.
+    namespace reg = device::engine::reg;
+    auto deaf = client();
+    ASSERT_TRUE(deaf->map_dma(0x10000, 0x10000, 0, -1).has_value());
+    Bytes burst;
+    const auto post = [&](std::uint32_t region, std::uint64_t at, auto value) {
+        Bytes write;
+        append(write, RegionAccess{at, region, sizeof(value)});
+        append(write, value);
+        const Bytes one = framed(9, Command::RegionWrite, vfio_user::FlagNoReply, write);
+        burst.insert(burst.end(), one.begin(), one.end());
+    };
+    const auto engine = [&](std::uint32_t at, auto value) {
+        post(2, device::engine::Offset + at, value);
+    };
+    post(Config, 4, std::uint16_t{6});
+    engine(reg::RingBase, std::uint64_t{0x10000});
+    engine(reg::RingSize, std::uint32_t{8});
+    engine(reg::Control, device::engine::ControlEnable);
+    engine(reg::Tail, std::uint32_t{1});
+    ASSERT_EQ(shutdown(deaf->poll_fd(), SHUT_RD), 0);
+    ASSERT_TRUE(deaf->send_raw(burst).has_value());
+    const auto dropped = traced("Broken pipe");
+    EXPECT_NE(dropped.find(R"({"closed":"send: Broken pipe"})"), std::string::npos) << dropped;
+    EXPECT_EQ(identity(*client()), 0xc2a11234U) << "the next one is served";
+}
+
+TEST_F(Server, TheTraceSaysThatThereWasASecondClient) {
+    start();
+    const auto first = client();
+    EXPECT_FALSE(Client::connect(socket()).has_value());
+    const auto refused = traced("refused");
+    EXPECT_NE(refused.find(R"({"refused":"a second client"})"), std::string::npos) << refused;
+    EXPECT_EQ(identity(*first), 0xc2a11234U);
 }
 
 } // namespace

@@ -40,6 +40,7 @@ class Client {
     /// Over a UNIX socket, version negotiated. Error: errno and text.
     static Result<std::unique_ptr<Client>> connect(const std::string &path);
 
+    int poll_fd() const { return transport_->poll_fd(); }
     void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
     void set_dma_handler(DmaHandler handler) { dma_ = std::move(handler); }
 
