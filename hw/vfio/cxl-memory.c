@@ -270,6 +270,19 @@ static bool memory_map_region(VFIOCXLMemory *mem)
     return mem->region.nr_mmaps && !vfio_region_mmap(&mem->region);
 }
 
+/*
+ * Unlike registers in a BAR it is memory: cacheable, for accesses of any size.
+ * A guest may use it as it uses RAM, with the buffers of virtio devices there.
+ */
+static void memory_set_direct(VFIOCXLMemory *mem)
+{
+    int i;
+
+    for (i = 0; i < mem->region.nr_mmaps; i++) {
+        memory_region_set_ram_device_direct(&mem->region.mmaps[i].mem);
+    }
+}
+
 bool vfio_cxl_memory_setup(VFIOCXLMemory *mem, Error **errp)
 {
     VFIODevice *vbasedev = &mem->vdev->vbasedev;
@@ -291,7 +304,9 @@ bool vfio_cxl_memory_setup(VFIOCXLMemory *mem, Error **errp)
                          mem->layout->mem_region);
         return false;
     }
-    if (!memory_map_region(mem)) {
+    if (memory_map_region(mem)) {
+        memory_set_direct(mem);
+    } else {
         warn_report(VFIO_MSG_PREFIX "CXL: memory region %d cannot be mapped, "
                     "every access of the guest will be slow", vbasedev->name,
                     mem->layout->mem_region);
