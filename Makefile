@@ -50,15 +50,10 @@ check: all ## run all tests; STEPS="name ..." runs some of them
 	@scripts/check $(STEPS)
 
 .PHONY: check-nested
-check-nested: all ## vfio-pci with a real kernel's VFIO: a Linux host inside a VM
+check-nested: all ## vfio-pci with a real kernel's VFIO and KVM: a Linux host inside a VM
 	@scripts/build-qemu tests
-	@scripts/check nested-live nested-shadow
+	@scripts/check nested-live nested-shadow nested-kvm-live nested-kvm-shadow
 	@scripts/conformance-table
-
-.PHONY: check-nested-boot
-check-nested-boot: all ## and a Linux guest of that host's, to its verdict (minutes)
-	@scripts/build-qemu tests
-	@MEM=3G TIMEOUT=1800 scripts/nested $(or $(CONTRACT),live) boot
 
 .PHONY: nested-shell
 nested-shell: all ## a shell in that host (CONTRACT=live|shadow)

@@ -19,25 +19,75 @@ fails() { ! "$@"; }
 # How Linux begins when it has something to complain of.
 complaints='Kernel panic|BUG:|WARNING:|Oops|Call Trace|general protection|hung_task|blocked for more'
 
-# ---- an inner QEMU with the function, without a guest: virt, registers written by qtest ----
-bus=52 bar=0x10000000 bar_size=0x10000000 window=0x10000000000 ram=0x40000000
+# ---- an inner QEMU ----
 
-# vm_start [QEMU-OPTION]...: with $DEVICE, by default the function through vfio-pci; leaves its process id in $pid, what it says in qemu.log.
-vm_start() {
-    rm -f qtest.* qmp.*
-    mkfifo qtest.in qtest.out qmp.in qmp.out
-    qemu-system-aarch64 -accel qtest -machine virt,cxl=on,cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=256M \
-        -cpu max -m 64M -nodefaults -display none \
-        -chardev pipe,id=qtest,path=qtest -qtest chardev:qtest -qtest-log none \
-        -chardev pipe,id=qmp,path=qmp -mon qmp,mode=control \
-        -device "pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=$bus,hdm_for_passthrough=on" \
-        -device cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=2 \
-        -device "${DEVICE:-vfio-pci,id=dev0,host=$BDF,bus=rp0}" \
-        -trace 'vfio_cxl*' -trace enable=-vfio_cxl_regs_* "$@" >qemu.log 2>&1 &
+# qemu_start PROGRAM [OPTION]...: with a QMP monitor; leaves its process id in $pid, what it says in qemu.log.
+qemu_start() {
+    rm -f qmp.*
+    mkfifo qmp.in qmp.out
+    : >events
+    "$@" -nodefaults -display none -chardev pipe,id=qmp,path=qmp -mon qmp,mode=control \
+        -trace 'vfio_cxl*' -trace enable=-vfio_cxl_regs_* >qemu.log 2>&1 &
     pid=$!
     # Neither end may wait for a QEMU that is not there (any more): open for both directions.
-    exec 3<>qtest.in 4<>qtest.out 5<>qmp.in 6<>qmp.out
+    exec 5<>qmp.in 6<>qmp.out
     qmp '{"execute": "qmp_capabilities"}' || { cat qemu.log; return 1; }
+}
+
+# qemu_ended SECONDS: it ends by itself, with exit status 0.
+qemu_ended() {
+    _until=$(($(now) + $1))
+    while [ -e "/proc/$pid/exe" ]; do
+        [ "$(now)" -lt $_until ] || { echo "QEMU has not ended after $1 s"; return 1; }
+        sleep 0.2
+    done
+    wait $pid || { echo "QEMU's exit status is $?"; return 1; }
+}
+
+# answer FD: one line, in $line; fails when none comes in half a minute, or QEMU has gone.
+answer() {
+    _tries=0
+    until read -r -t 3 line <&"$1"; do
+        _tries=$((_tries + 1))
+        kill -0 $pid 2>/dev/null && [ $_tries -lt 10 ] || return 1
+    done
+}
+
+qmp() {
+    echo "$1" >&5
+    while answer 6; do
+        case $line in
+            *'"event"'*) echo "$line" >>events ;;
+            *'"return"'* | *'"error"'*) return ;;
+        esac
+    done
+    return 1
+}
+# event NAME SECONDS: waits for one that came since the last call.
+event() {
+    _until=$(($(now) + $2))
+    until grep "\"event\": \"$1\"" events; do
+        if read -r -t 1 line <&6; then echo "$line" >>events; fi
+        [ "$(now)" -lt $_until ] || { echo "no event $1 within $2 s"; return 1; }
+    done
+    : >events
+}
+# Seconds since power-on
+now() { read -r _up _ </proc/uptime && echo "${_up%%.*}"; }
+
+# ---- without a guest: virt, registers written by qtest ----
+bus=52 bar=0x10000000 bar_size=0x10000000 window=0x10000000000 ram=0x40000000
+
+# vm_start [QEMU-OPTION]...: with $DEVICE, by default the function through vfio-pci.
+vm_start() {
+    rm -f qtest.*
+    mkfifo qtest.in qtest.out
+    exec 3<>qtest.in 4<>qtest.out
+    qemu_start qemu-system-aarch64 -accel qtest -machine virt,cxl=on,cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=256M \
+        -cpu max -m 64M -chardev pipe,id=qtest,path=qtest -qtest chardev:qtest -qtest-log none \
+        -device "pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=$bus,hdm_for_passthrough=on" \
+        -device cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=2 \
+        -device "${DEVICE:-vfio-pci,id=dev0,host=$BDF,bus=rp0}" "$@" || return
     ecam=0x$(mtree | sed -n 's/^ *0*\([0-9a-f]*\)-.*alias pcie-ecam .*/\1/p' | head -n1)
 }
 
@@ -57,15 +107,6 @@ vm_stop() {
     return $_ended
 }
 
-# answer FD: one line, in $line; fails when none comes in half a minute, or QEMU has gone.
-answer() {
-    _tries=0
-    until read -r -t 3 line <&"$1"; do
-        _tries=$((_tries + 1))
-        kill -0 $pid 2>/dev/null && [ $_tries -lt 10 ] || return 1
-    done
-}
-
 # q COMMAND...: of the qtest protocol; its value, if any, in $line.
 q() {
     echo "$*" >&3
@@ -75,11 +116,6 @@ q() {
     return 1
 }
 
-qmp() {
-    echo "$1" >&5
-    while answer 6; do case $line in *'"return"'* | *'"error"'*) return ;; esac; done
-    return 1
-}
 mtree() { qmp '{"execute": "human-monitor-command", "arguments": {"command-line": "info mtree"}}' && printf '%b' "$line"; }
 
 at() { printf '0x%x' $(($1 + $2)); }
@@ -104,6 +140,105 @@ vm_pci() {
     q writel "$(cfg 0x18)" "$(at $bar 0x800000)"
     q writel "$(cfg 0x1c)" 0
 }
+
+# ---- with a Linux guest, by KVM ----
+# Its console is the file `console`, read forwards: each search goes on behind the line that
+# the one before it has found.
+
+# kvm_start WORDS [QEMU-OPTION]...: firmware and Linux, with the function through vfio-pci; WORDS go
+# to the kernel's command line. MODE=guest: the guest's driver programs the decoder.
+kvm_start() {
+    _words="rdinit=/init loglevel=4 random.trust_cpu=on panic=-1 cxl2.action=serve $1"
+    shift
+    _bridge=,hdm_for_passthrough=on _device=''
+    [ "${MODE:-locked}" = locked ] || _bridge='' _device=,x-cxl-decoders=guest _words="$_words cxl2.locked=0"
+    case $(uname -m) in
+        x86_64) set -- qemu-system-x86_64 -machine "q35,$cxl" -L /usr/local/share/qemu -append "console=ttyS0 no_timer_check $_words" "$@" ;;
+        aarch64) set -- qemu-system-aarch64 -machine "virt,gic-version=3,$cxl" -bios /usr/local/share/qemu/QEMU_EFI.fd \
+            -append "console=ttyAMA0 $_words" "$@" ;;
+    esac
+    rm -f typed
+    mkfifo typed
+    : >console
+    exec 8<>typed
+    console_at=0 told=0
+    qemu_start "$@" -accel kvm -cpu host -smp 2 -m 512M -kernel /guest/kernel -initrd /guest/initramfs.cpio.gz \
+        -chardev file,id=console,path=console,input-path=typed -serial chardev:console \
+        -device "pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=12$_bridge" -device cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=2 \
+        -device "${DEVICE:-vfio-pci,id=dev0,host=$BDF,bus=rp0$_device}"
+}
+cxl=cxl=on,cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=256M
+
+# kvm_find PATTERN SECONDS: the console's next line that matches, in $line; fails when none comes, or QEMU has gone.
+kvm_find() {
+    _until=$(($(now) + $2))
+    while :; do
+        # Before the look, so that what a QEMU said before it ended is found.
+        _lives=0; [ -e "/proc/$pid/exe" ] || _lives=1
+        # A line that is not complete yet has no carriage return.
+        line=$(tail -n +$((console_at + 1)) console | grep -nE -m1 "$1.*$cr") && break
+        [ $_lives = 0 ] || { echo "QEMU has ended before the guest said: $1"; return 1; }
+        [ "$(now)" -lt $_until ] || { echo "the guest did not say within $2 s: $1"; tail -n 20 console; return 1; }
+        sleep 0.3
+    done
+    console_at=$((console_at + ${line%%:*}))
+    line=${line#*:}
+    line=${line%"$cr"*}
+}
+cr=$(printf '\r')
+
+# kvm_tell: the guest's lines of TAP so far, what else it said of the device as comments.
+kvm_tell() {
+    tail -n +$((told + 1)) console | head -n $((console_at - told)) |
+        tr -d '\r' | sed -nE '/^(ok |not ok |#)/{p;d}; /^CXL2: |anic|Oops/s/^/# /p'
+    told=$console_at
+}
+
+# kvm_do SECONDS COMMAND: a line of shell for the guest to run; its exit status.
+kvm_do() {
+    echo "$2" >&8
+    kvm_find '^CXL2: done status=' "$1" || return
+    return "${line##*=}"
+}
+
+# value NAME: of "NAME=value" in $line
+value() { _value=${line##* $1=}; echo "${_value%% *}"; }
+
+# kvm_verdict: follows the guest's examination of the device to its end and plays the host's
+# part in it: what the guest wrote has to be in the device, what the device gets it has to see.
+kvm_verdict() {
+    _begin=$(now)
+    if kvm_find '^CXL2: (region=|verdict=)' 300 >found; then
+        _size=$(value size)
+        kvm_find '^CXL2: (wrote |verdict=)' 60 >found || true
+    fi
+    case ${line:-} in
+        *'wrote '*)
+            kvm_holds "what it wrote at the memory's ends is in the device" \
+                [ "$(value first) $(value last)" = "$(model_hex 0) $(model_hex $((_size - 16)))" ]
+            kvm_find '^CXL2: (waiting-for-host|verdict=)' 60 >found
+            _poked="$(random_hex) $(random_hex)"
+            model poke 4096 "${_poked% *}" >poked
+            model poke $((_size - 4096)) "${_poked#* }" >>poked
+            kvm_find '^CXL2: (saw |verdict=)' 60 >found
+            kvm_holds "what the device got there it reads" [ "$(value first) $(value last)" = "$_poked" ] ;;
+    esac
+    case ${line:-} in
+        *verdict=*) ;;
+        *) kvm_find '^CXL2: verdict=' 120 >found || sed 's/^/# /' found ;;
+    esac
+    kvm_tell
+    kvm_holds "the guest's verdict" [ "$(value verdict)" = pass ]
+    echo "# $(($(now) - _begin)) s to the verdict"
+    kvm_find '^CXL2: ready' 30 >found || sed 's/^/# /' found
+}
+# Its lines come behind the guest's.
+kvm_holds() { _name=$1; shift; "$@"; result $? "$_name"; }
+
+# model_hex OFFSET: 16 bytes of the device's memory
+model_hex() { model peek "$1" 16 | tr -d ' '; }
+# 16 bytes, none of them 0: the guest takes it for "not yet there".
+random_hex() { od -An -N16 -tx1 /dev/urandom | sed 's/ 00/ a5/g' | tr -d ' \n'; }
 
 # model COMMAND...: asks the model device; its answer on standard output. This is the
 # host's hardware: the function's memory as the device itself sees it.
