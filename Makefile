@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := all
 
 .PHONY: all
-all: qemu model tools guest ## build everything
+all: qemu programs guest ## build everything
 
 .PHONY: setup
 setup: ## install the Debian packages that are missing
@@ -27,13 +27,9 @@ prepare: fetch ## lay new files and hooks onto build/src/qemu
 qemu: setup ## build QEMU, unpatched first, then ours
 	@scripts/build-qemu
 
-.PHONY: model
-model: setup ## build the model device
-	@scripts/build-cpp model
-
-.PHONY: tools
-tools: setup ## build the programs that measure and check
-	@scripts/build-cpp tools
+.PHONY: programs
+programs: setup ## build what is C++: the model device, preflight, the benchmark
+	@scripts/build-cpp
 
 .PHONY: guest
 guest: setup ## build the guest: kernel, driver, initramfs, firmware
@@ -77,16 +73,16 @@ series: prepare ## export branches and mails into build/series
 	@scripts/series export
 
 .PHONY: series-check
-series-check: qemu model ## prove that the series is sound, each patch built and tested, too (slow)
+series-check: qemu programs ## prove that the series is sound, each patch built and tested, too (slow)
 	@scripts/series check
 	@scripts/series build
 
 .PHONY: series-build
-series-build: qemu model ## compile and test every patch by itself (slow); TESTS=0 compiles only
+series-build: qemu programs ## compile and test every patch by itself (slow); TESTS=0 compiles only
 	@scripts/series build
 
 .PHONY: series-qemu-check
-series-qemu-check: qemu model ## QEMU's own `make check` on base and series, compared (slow); SUITES="unit ..."
+series-qemu-check: qemu programs ## QEMU's own `make check` on base and series, compared (slow); SUITES="unit ..."
 	@scripts/series qemu-check
 
 .PHONY: refresh
@@ -108,7 +104,7 @@ update: setup ## fetch Debian's package index anew, and newer guest packages wit
 
 .PHONY: clean
 clean: ## remove what was built, keep what was fetched
-	@rm -rf build/qemu build/base build/model build/tools build/bin build/guest build/testbed build/nested build/check
+	@rm -rf build/qemu build/base build/cpp build/bin build/guest build/testbed build/nested build/check
 
 .PHONY: distclean-qemu
 distclean-qemu: ## remove QEMU's tree and its build, keep the download

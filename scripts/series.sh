@@ -21,7 +21,7 @@ QEMU=$BUILD/src/qemu
 SERIES=$TOP/series
 STATE=$BUILD/series
 
-# Folders of this repository whose files are QEMU's at the same path.
+# Folders of this repository whose files are QEMU's at the same path, but for tests/fuzz.
 OVERLAY_DIRS=(accel backends docs/devel docs/interop docs/specs docs/system
               hw include linux-headers qapi system target tests util)
 
@@ -56,7 +56,7 @@ overlay_files() {
     local d have=()
     for d in "${OVERLAY_DIRS[@]}"; do if [ -d "$TOP/$d" ]; then have+=("$d"); fi; done
     [ ${#have[@]} -gt 0 ] || return 0
-    (cd "$TOP" && find "${have[@]}" -name __pycache__ -prune -o \
+    (cd "$TOP" && find "${have[@]}" \( -name __pycache__ -o -path tests/fuzz \) -prune -o \
         -type f ! -name '*~' ! -name '.*.sw?' ! -name '*.orig' ! -name '*.rej' ! -name '.#*' -print) | sort
 }
 

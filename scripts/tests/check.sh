@@ -92,7 +92,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:]
 steps_of_ours() {
     local f
     new_repo
-    (cd "$TOP" && cp -r --parents tests/unit tests/qtest model/fuzz/data "$REPO")
+    (cd "$TOP" && cp -r --parents tests/unit tests/qtest {tests,src}/fuzz "$REPO")
     works "$REPO/scripts/check" --list
     "$TOP/scripts/check" --list | diff - "$SCRATCH/out"
     for f in "$TOP"/tests/unit/test-*.c "$TOP"/tests/qtest/*-test.c; do

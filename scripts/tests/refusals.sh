@@ -15,10 +15,10 @@ changed() {
     copy
     grep -q -- "$2" "$REPO/$1" || echo "$1 does not hold: $2"
     sed -i "s/$2/$3/" "$REPO/$1"
-    fails "$BUILD/tools/check-refusals" "$REPO"
+    fails "$BUILD/cpp/check-refusals" "$REPO"
     said "$4"
 }
-agree() { works "$BUILD/tools/check-refusals"; }
+agree() { works "$BUILD/cpp/check-refusals"; }
 source_text() { changed hw/vfio/cxl-topology.c 'of one function; set' 'of one; set' "says what is in no table"; }
 test_text() { changed tests/qtest/vfio-cxl-test.c '"function; set' '"function, set' "and test refuse/multifunction expects"; }
 manual_text() { changed docs/system/devices/vfio-cxl.rst 'multifunction=on below' 'multifunction=on beside' "nothing in hw/vfio or hw/cxl says"; }

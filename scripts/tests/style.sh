@@ -30,7 +30,7 @@ no_shellcheck() {
 check "a sound script passes" sound
 check "a file without its SPDX line is found" no_spdx
 check "shellcheck sees a script of the guest" unassigned guest/x '#!/bin/sh'
-check "and one of a room of C++" unassigned model/tests/x.sh '#!/bin/bash'
+check "and one beside our C++" unassigned src/tests/x.sh '#!/bin/bash'
 check "and one that is sourced" unassigned testbed/jobs/x '# shellcheck shell=sh'
 check "without shellcheck there is no verdict" no_shellcheck
 tap_end

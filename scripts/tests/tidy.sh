@@ -3,17 +3,17 @@
 # clang-tidy: what it looks at again, and that each family of its checks is there.
 . "$(dirname "$0")/common"
 
-# rooms: model/ with two units and a header of one of them, tools/ with one unit; built.
+# rooms: src/model with two units and a header of one of them, src/bench with one unit; built.
 # clang-tidy is a script that finds fault with the word "bad" and notes what it looked at.
 rooms() {
     rm -rf "$REPO"
-    mkdir -p "$REPO"/{scripts,model,tools,build/model,build/tools}
+    mkdir -p "$REPO"/{scripts,src/model,src/bench,build/cpp}
     cp "$TOP"/scripts/{lib.sh,tap.sh,check-tidy} "$REPO/scripts"
     cp "$TOP/.clang-tidy" "$REPO"
-    echo "int one;" >"$REPO/model/one.h"
-    echo '#include "one.h"' >"$REPO/model/one.cpp"
-    echo "int two;" >"$REPO/model/two.cpp"
-    echo "int three;" >"$REPO/tools/three.cpp"
+    echo "int one;" >"$REPO/src/model/one.h"
+    echo '#include "one.h"' >"$REPO/src/model/one.cpp"
+    echo "int two;" >"$REPO/src/model/two.cpp"
+    echo "int three;" >"$REPO/src/bench/three.cpp"
     cat >"$REPO/scripts/clang-tidy" <<'SH'
 #!/bin/bash
 [ "$1" != --version ] || exec cat "$0"
@@ -27,17 +27,12 @@ SH
 }
 # build: as meson has it built, by a compiler that says what it read.
 build() {
-    local room
-    printf '%s\n' 'rule cpp' '  command = c++ -MD -MF $out.d -c $in -o $out' '  deps = gcc' '  depfile = $out.d' |
-        tee "$REPO/build/model/build.ninja" >"$REPO/build/tools/build.ninja"
-    printf 'build %s.o: cpp ../../model/%s.cpp\n' one one two two >>"$REPO/build/model/build.ninja"
-    echo 'build three.o: cpp ../../tools/three.cpp' >>"$REPO/build/tools/build.ninja"
-    for room in model tools; do
-        ninja -C "$REPO/build/$room" >/dev/null
-        ninja -C "$REPO/build/$room" -t compdb >"$REPO/build/$room/compile_commands.json"
-    done
+    printf '%s\n' 'rule cpp' "  command = c++ \$flags -MD -MF \$out.d -c \$in -o \$out" '  deps = gcc' "  depfile = \$out.d" >"$REPO/build/cpp/build.ninja"
+    printf 'build %s.o: cpp ../../src/%s.cpp\n' model/one model/one model/two model/two bench/three bench/three >>"$REPO/build/cpp/build.ninja"
+    compile
 }
-all=(model/one.cpp model/two.cpp tools/three.cpp)
+compile() { ninja -C "$REPO/build/cpp" >/dev/null; ninja -C "$REPO/build/cpp" -t compdb >"$REPO/build/cpp/compile_commands.json"; }
+all=(src/bench/three.cpp src/model/one.cpp src/model/two.cpp)
 # looks UNIT...: clang-tidy is silent, and has looked at these.
 looks() {
     rm -f "$REPO/looked"
@@ -46,43 +41,42 @@ looks() {
 }
 
 each_once() { rooms; looks "${all[@]}"; looks; }
-changed_unit() { rooms; looks "${all[@]}"; echo "int more;" >>"$REPO/model/two.cpp"; build; looks model/two.cpp; }
-changed_header() { rooms; looks "${all[@]}"; echo "int more;" >>"$REPO/model/one.h"; build; looks model/one.cpp; }
-touched() { rooms; looks "${all[@]}"; touch "$REPO"/model/*; build; looks; }
+changed_unit() { rooms; looks "${all[@]}"; echo "int more;" >>"$REPO/src/model/two.cpp"; build; looks src/model/two.cpp; }
+changed_header() { rooms; looks "${all[@]}"; echo "int more;" >>"$REPO/src/model/one.h"; build; looks src/model/one.cpp; }
+touched() { rooms; looks "${all[@]}"; touch "$REPO"/src/model/*; build; looks; }
 changed_rules() { rooms; looks "${all[@]}"; echo "# more" >>"$REPO/.clang-tidy"; looks "${all[@]}"; }
 changed_tool() { rooms; looks "${all[@]}"; echo "# more" >>"$REPO/scripts/clang-tidy"; looks "${all[@]}"; }
 changed_flags() {
     rooms
     looks "${all[@]}"
-    sed -i 's/c++ -MD/c++ -DMORE -MD/' "$REPO/build/tools/build.ninja"
-    ninja -C "$REPO/build/tools" >/dev/null
-    ninja -C "$REPO/build/tools" -t compdb >"$REPO/build/tools/compile_commands.json"
-    looks tools/three.cpp
+    echo '  flags = -DMORE' >>"$REPO/build/cpp/build.ninja"
+    compile
+    looks src/bench/three.cpp
 }
 finding_stays() {
     rooms
-    echo "int bad;" >>"$REPO/model/two.cpp"
+    echo "int bad;" >>"$REPO/src/model/two.cpp"
     build
     fails "$REPO/scripts/check-tidy"
-    said "model/two.cpp:int bad;"
+    said "src/model/two.cpp:int bad;"
     fails "$REPO/scripts/check-tidy"
-    said "model/two.cpp:int bad;"
+    said "src/model/two.cpp:int bad;"
 }
 # Changed while it was looked at: what was looked at is not what is there.
 changed_meanwhile() {
     rooms
-    echo 'case $file in model/one.cpp) echo "int more;" >>model/one.h; rm meanwhile ;; esac' >"$REPO/meanwhile"
+    echo 'case $file in src/model/one.cpp) echo "int more;" >>src/model/one.h; rm meanwhile ;; esac' >"$REPO/meanwhile"
     looks "${all[@]}"
     build
-    looks model/one.cpp
+    looks src/model/one.cpp
 }
 not_built() {
     rooms
-    echo "int more;" >>"$REPO/model/two.cpp"
+    echo "int more;" >>"$REPO/src/model/two.cpp"
     fails "$REPO/scripts/check-tidy"
-    said "build/model is not up to date"
+    said "build/cpp is not up to date"
     build
-    echo '[]' | tee "$REPO/build/model/compile_commands.json" >"$REPO/build/tools/compile_commands.json"
+    echo '[]' >"$REPO/build/cpp/compile_commands.json"
     fails "$REPO/scripts/check-tidy"
     said "no unit is compiled"
 }
@@ -91,10 +85,10 @@ not_built() {
 # clang-tidy, by the real rules.
 faults() {
     rm -rf "$SCRATCH/faults"
-    mkdir -p "$SCRATCH/faults/model"
+    mkdir -p "$SCRATCH/faults/src"
     cp "$TOP/.clang-tidy" "$SCRATCH/faults"
-    printf '#pragma once\ninline int *in_header() { return 0; }\n' >"$SCRATCH/faults/model/bad.h"
-    cat >"$SCRATCH/faults/model/bad.cpp" <<'CPP'
+    printf '#pragma once\ninline int *in_header() { return 0; }\n' >"$SCRATCH/faults/src/bad.h"
+    cat >"$SCRATCH/faults/src/bad.cpp" <<'CPP'
 #include "bad.h"
 #include <cstdlib>
 #include <memory>
@@ -177,7 +171,7 @@ bool boolean(bool a) {
 bool empty(const std::vector<int> &all) { return all.size() == 0; }
 void redundant(const std::string &text) { take(text.c_str()); }
 CPP
-    (cd "$SCRATCH/faults" && "$TOP/scripts/clang-tidy" --quiet "$PWD/model/bad.cpp" -- -std=c++20 >"$SCRATCH/out" 2>&1) || true
+    (cd "$SCRATCH/faults" && "$TOP/scripts/clang-tidy" --quiet "$PWD/src/bad.cpp" -- -std=c++20 >"$SCRATCH/out" 2>&1) || true
 }
 found() {
     local name
@@ -190,7 +184,7 @@ found() {
         readability-{redundant-string-cstr,simplify-boolean-expr}; do
         grep -q "error: .*\[$name," "$SCRATCH/out" || echo "$name finds nothing, or is no error"
     done
-    grep -q '/model/bad\.h:2:.*\[modernize-use-nullptr,' "$SCRATCH/out" || echo "nothing is found in the header"
+    grep -q '/src/bad\.h:2:.*\[modernize-use-nullptr,' "$SCRATCH/out" || echo "nothing is found in the header"
 }
 
 check "every unit is looked at, once" each_once
