@@ -8,6 +8,15 @@
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := all
 
+.PHONY: run
+run: all ## boot a Linux guest on the model device and show what happens
+	@scripts/run
+
+.PHONY: check
+check: all ## run all tests; STEPS="name ..." runs some of them
+	@scripts/build-qemu tests
+	@scripts/check $(STEPS)
+
 .PHONY: all
 all: qemu programs guest ## build everything
 
@@ -35,15 +44,6 @@ programs: setup ## build what is C++: the model device, preflight, the benchmark
 guest: setup ## build the guest: kernel, driver, initramfs, firmware
 	@scripts/firmware >/dev/null
 	@guest/build
-
-.PHONY: run
-run: all ## boot a Linux guest on the model device and show what happens
-	@scripts/run
-
-.PHONY: check
-check: all ## run all tests; STEPS="name ..." runs some of them
-	@scripts/build-qemu tests
-	@scripts/check $(STEPS)
 
 .PHONY: check-nested
 check-nested: all ## vfio-pci with a real kernel's VFIO and KVM: a Linux host inside a VM
