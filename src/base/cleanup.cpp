@@ -18,8 +18,9 @@ struct Left {
     std::set<std::filesystem::path> folders;
 };
 
+/// Never destroyed: the thread that waits for a signal uses it until the process is gone.
 Left &left() {
-    static Left value;
+    static auto &value = *new Left;
     return value;
 }
 
@@ -42,7 +43,6 @@ Left &left() {
 } // namespace
 
 void clean_up_on_signals() {
-    left(); // before the thread, and so gone after everything that uses it
     sigset_t signals;
     sigemptyset(&signals);
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {

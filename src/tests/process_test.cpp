@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <sstream>
@@ -159,7 +160,21 @@ TEST(Scratch, GoesWithAllThatIsInIt) {
     EXPECT_FALSE(std::filesystem::exists(path));
 }
 
-TEST(CleanUp, ASignalLeavesNothingBehind) {
+namespace {
+
+// Registered before any static of a function there is, and so called when all of those are gone.
+bool signal_at_the_end = false;
+void at_the_end() {
+    if (signal_at_the_end) {
+        kill(getpid(), SIGTERM);
+        sleep(20);
+        _exit(3);
+    }
+}
+[[maybe_unused]] const int registered = std::atexit(at_the_end);
+
+/// A process that a signal ends, while it runs or in exit(), leaves neither child nor folder.
+void signal_leaves_nothing(bool in_exit) {
     std::array<int, 2> ends = {};
     ASSERT_EQ(pipe(ends.data()), 0);
     const pid_t other = fork();
@@ -169,6 +184,10 @@ TEST(CleanUp, ASignalLeavesNothingBehind) {
         const auto folder = Scratch::make("test");
         const auto told = std::to_string(child->pid()) + " " + folder->path().string();
         const bool done = write(ends[1], told.data(), told.size()) > 0;
+        if (in_exit) {
+            signal_at_the_end = true;
+            std::exit(2); // whose destructors are those of statics only
+        }
         kill(getpid(), SIGTERM);
         sleep(20);
         _exit(done ? 1 : 2);
@@ -188,4 +207,14 @@ TEST(CleanUp, ASignalLeavesNothingBehind) {
     EXPECT_FALSE(std::filesystem::exists(folder));
     close(ends[0]);
     close(ends[1]);
+}
+
+} // namespace
+
+TEST(CleanUp, ASignalLeavesNothingBehind) {
+    signal_leaves_nothing(false);
+}
+
+TEST(CleanUp, ASignalDuringExitLeavesNothingBehind) {
+    signal_leaves_nothing(true);
 }
