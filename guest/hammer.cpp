@@ -3,12 +3,13 @@
 // this program in every way that a guest has, or by somebody else. Says in TAP what the
 // memory was afterwards.
 //
-//   /hammer [bars] [use=SECONDS | METHOD=COUNT...]
+//   /hammer [bars] [use=SECONDS] [METHOD=COUNT]... [touch]
 //
 //     bars         read the BARs in a loop as well (Linux must be started with iomem=relaxed)
-//     use=SECONDS  reset nothing: the host does
+//     use=SECONDS  no resets: the host does that
+//     touch        at last, one word of each 4 KiB of the memory
 //     METHOD       flr           function level reset, by /sys/bus/pci/devices/.../reset
-//                  bus           secondary bus reset, by the same file
+//                  cxl_bus       secondary bus reset of a CXL port, by the same file
 //                  d3hot         power state D3hot and back
 //                  memory-space  Memory Space Enable off and on
 
@@ -166,7 +167,7 @@ struct Method {
 const std::map<std::string, Method> &methods() {
     static const std::map<std::string, Method> table = {
         {"flr", {[](Function &f) { return f.reset("flr"); }, true}},
-        {"bus", {[](Function &f) { return f.reset("bus"); }, true}},
+        {"cxl_bus", {[](Function &f) { return f.reset("cxl_bus"); }, true}},
         {"d3hot", {[](Function &f) { return f.d3hot_and_back(); }, false}},
         {"memory-space", {[](Function &f) { return f.memory_space_off_and_on(); }, false}},
     };
@@ -213,6 +214,7 @@ int main(int argc, char **argv) {
     std::vector<std::span<std::uint8_t>> bars;
     std::vector<std::pair<std::string, unsigned>> resets;
     unsigned use = 0;
+    bool touch = false;
     for (const std::string word : std::span(argv + 1, static_cast<std::size_t>(argc - 1))) {
         const auto eq = word.find('=');
         const auto number = eq == std::string::npos ? 0U : static_cast<unsigned>(std::strtoul(word.c_str() + eq + 1, nullptr, 0));
@@ -223,6 +225,8 @@ int main(int argc, char **argv) {
                 if (const auto bar = map_file(function.path() / name, size); tap.check(!bar.empty(), std::string(name) + " can be mapped"))
                     bars.push_back(bar);
             }
+        } else if (word == "touch") {
+            touch = true;
         } else if (word.starts_with("use=")) {
             use = number;
         } else if (methods().contains(word.substr(0, eq))) {
@@ -239,6 +243,8 @@ int main(int argc, char **argv) {
     say("CXL2: hammering");
     for (const auto &[name, count] : resets) reset(tap, function, memory, name, count);
     for (unsigned second = 0; second < use; ++second) std::this_thread::sleep_for(seconds(1));
+    if (touch)
+        for (std::uint64_t at = 0; at < memory.bytes.size(); at += 4096) static_cast<void>(*memory.word(at));
     const auto before = used.rounds.load();
     for (unsigned i = 0; i < 100 && used.rounds == before; ++i) std::this_thread::sleep_for(milliseconds(100));
     tap.check(used.rounds > before, "the memory is in use to the end");

@@ -6,6 +6,12 @@
 
 APT_DIR=$BUILD/apt
 APT_DL=$BUILD/dl
+# Our archives: TYPE ARCHITECTURES SUITE
+APT_SOURCES='deb-src - unstable
+deb amd64,arm64 trixie
+deb amd64,arm64 trixie-backports
+deb amd64 bookworm-backports
+deb arm64 bookworm'
 
 # The mirror the machine itself uses for Debian. DEBIAN_MIRROR= overrides.
 apt_mirror() {
@@ -20,17 +26,20 @@ apt_mirror() {
         die "no Debian mirror in this machine's apt configuration; name one with DEBIAN_MIRROR=URL"
 }
 
+# Is there an index, of all archives?
+apt_has_index() { [ "$(cat "$APT_DIR/updated" 2>/dev/null)" = "$APT_SOURCES" ]; }
+
 # Sets the private state up, fetches the index when there is none. `apt_init
 # again` fetches it anew.
 apt_init() {
     export APT_CONFIG=$APT_DIR/apt.conf
-    if [ "${1:-}" != again ] && [ -e "$APT_DIR/updated" ]; then return; fi
+    if [ "${1:-}" != again ] && apt_has_index; then return; fi
     local key=${DEBIAN_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg} mirror
     [ -e "$key" ] || die "$key is missing: install debian-archive-keyring, or name a keyring with DEBIAN_KEYRING=FILE"
     exec 8>"$BUILD/.lock-apt"
     flock 8
     # Another call may have fetched it meanwhile.
-    if [ "${1:-}" != again ] && [ -e "$APT_DIR/updated" ]; then flock -u 8; return; fi
+    if [ "${1:-}" != again ] && apt_has_index; then flock -u 8; return; fi
     mirror=$(unset APT_CONFIG; apt_mirror)
     mkdir -p "$APT_DIR/lists/partial" "$APT_DIR/cache/archives/partial" "$APT_DIR/parts"
     # What the machine says about acquiring (proxies, time-outs) holds here too;
@@ -54,15 +63,11 @@ APT::Update::Error-Mode "any";
 Acquire::Languages "none";
 CONF
     } >"$APT_DIR/apt.conf"
-    cat >"$APT_DIR/sources.list" <<LIST
-deb-src [signed-by=$key] $mirror unstable main
-deb [arch=amd64,arm64 signed-by=$key] $mirror trixie main
-deb [arch=amd64,arm64 signed-by=$key] $mirror trixie-backports main
-deb [arch=amd64 signed-by=$key] $mirror bookworm-backports main
-LIST
+    awk -v rest="signed-by=$key] $mirror" '{ print $1, "[" ($2 == "-" ? "" : "arch=" $2 " ") rest, $3, "main" }' \
+        <<<"$APT_SOURCES" >"$APT_DIR/sources.list"
     say "fetching Debian's package index from $mirror"
     apt-get update -qq >&2 || die "the index could not be fetched from $mirror (DEBIAN_MIRROR=URL takes another mirror)"
-    touch "$APT_DIR/updated"
+    printf '%s\n' "$APT_SOURCES" >"$APT_DIR/updated"
     flock -u 8
 }
 

@@ -32,14 +32,14 @@ kernel_arch() {
     have modinfo kmod
 }
 
-# debian_kernel ARCH: unpacks Debian's newest kernel; sets release, kernel, modules,
-# headers, kbuild and make_where.
+# debian_kernel ARCH|arm64-16k: unpacks Debian's newest kernel, for arm64 also that with pages of
+# 16 KiB; sets release, kernel, modules, headers, kbuild and make_where.
 debian_kernel() {
-    local arch=$1 root=$BUILD/guest-pkgs/$1 base
+    local flavour=$1 arch=${1%-16k} root=$BUILD/guest-pkgs/$1 base
     # What is unpacked stays until `make update` forgets it.
     release=$(sed -n 's/^linux-binary-\([^ ]*\) .*/\1/p' "$root/.packages" 2>/dev/null) || release=
-    [ -n "$release" ] || release=$("$TOP/scripts/kernel-release" "$arch")
-    base=${release%-"$arch"}
+    [ -n "$release" ] || release=$("$TOP/scripts/kernel-release" "$flavour")
+    base=${release%-"$flavour"}
     "$TOP/scripts/unpack-debs" "$root" trixie-backports \
         "linux-binary-$release:$arch" "linux-modules-$release:$arch" "linux-headers-$release:$arch" \
         "linux-headers-$base-common" "linux-kbuild-$base" >/dev/null

@@ -17,8 +17,8 @@ lives='trap "exit 0" TERM; : >up; while :; do sleep 0.1; done'
 host() {
     new_repo
     cp -r "$TOP/testbed" "$REPO/testbed"
-    mkdir -p "$REPO/build/bin" "$REPO/build/testbed"
-    : >"$REPO/build/testbed/initramfs.cpio"
+    mkdir -p "$REPO/build/bin" "$REPO/build/testbed/amd64"
+    : >"$REPO/build/testbed/amd64/initramfs.cpio"
     printf '#!/bin/sh\n' | tee "$REPO/testbed/build" "$REPO/scripts/firmware" >/dev/null
     printf '#!/bin/sh\necho cxl-type2-model: listening\nexec sleep 60\n' >"$REPO/build/bin/cxl-type2-model"
     printf '#!/bin/sh\ncp %s/said %s/build/nested/live-view.out\ncp %s/console %s/build/nested/live-view.console\n' \

@@ -147,13 +147,15 @@ vm_pci() {
 
 # kvm_start WORDS [QEMU-OPTION]...: firmware and Linux, with the function through vfio-pci; WORDS go
 # to the kernel's command line. MODE=guest: the guest's driver programs the decoder.
+#
+# tsc=reliable: where the machine is busy, Linux mistrusts it and is left with a clock of some milliseconds.
 kvm_start() {
     _words="rdinit=/init loglevel=4 random.trust_cpu=on panic=-1 cxl2.action=serve $1"
     shift
     _bridge=,hdm_for_passthrough=on _device=''
     [ "${MODE:-locked}" = locked ] || _bridge='' _device=,x-cxl-decoders=guest _words="$_words cxl2.locked=0"
     case $(uname -m) in
-        x86_64) set -- qemu-system-x86_64 -machine "q35,$cxl" -L /usr/local/share/qemu -append "console=ttyS0 no_timer_check $_words" "$@" ;;
+        x86_64) set -- qemu-system-x86_64 -machine "q35,$cxl" -L /usr/local/share/qemu -append "console=ttyS0 no_timer_check tsc=reliable clocksource=tsc $_words" "$@" ;;
         aarch64) set -- qemu-system-aarch64 -machine "virt,gic-version=3,$cxl" -bios /usr/local/share/qemu/QEMU_EFI.fd \
             -append "console=ttyAMA0 $_words" "$@" ;;
     esac
@@ -167,7 +169,7 @@ kvm_start() {
         -device "pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=12$_bridge" -device cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=2 \
         -device "${DEVICE:-vfio-pci,id=dev0,host=$BDF,bus=rp0$_device}"
 }
-cxl=cxl=on,cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=256M
+cxl=cxl=on,cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=${HDM:-256M}
 
 # kvm_find PATTERN SECONDS: the console's next line that matches, in $line; fails when none comes, or QEMU has gone.
 kvm_find() {
@@ -187,11 +189,14 @@ kvm_find() {
 }
 cr=$(printf '\r')
 
-# kvm_tell: the guest's lines of TAP so far, what else it said of the device as comments.
+# kvm_tell: the guest's lines of TAP so far, what else it said of the device as comments; all it said, where
+# a line is a failure.
 kvm_tell() {
-    tail -n +$((told + 1)) console | head -n $((console_at - told)) |
-        tr -d '\r' | sed -nE '/^(ok |not ok |#)/{p;d}; /^CXL2: |anic|Oops/s/^/# /p'
+    tail -n +$((told + 1)) console | head -n $((console_at - told)) | tr -d '\r' >said
     told=$console_at
+    if grep -qE '^not ok |verdict=fail|Kernel panic' said; then sed -E '/^((not )?ok |# )/!s/^/# /' said; else
+        sed -nE '/^ok |^# .*reset methods/{p;d}; /^CXL2: /s/^/# /p' said
+    fi
 }
 
 # kvm_do SECONDS COMMAND: a line of shell for the guest to run; its exit status.
@@ -204,36 +209,74 @@ kvm_do() {
 # value NAME: of "NAME=value" in $line
 value() { _value=${line##* $1=}; echo "${_value%% *}"; }
 
-# kvm_verdict: follows the guest's examination of the device to its end and plays the host's
+# kvm_examined WHEN: follows the guest's examination of the device to its verdict and plays the host's
 # part in it: what the guest wrote has to be in the device, what the device gets it has to see.
-kvm_verdict() {
+kvm_examined() {
     _begin=$(now)
     if kvm_find '^CXL2: (region=|verdict=)' 300 >found; then
-        _size=$(value size)
+        memory_base=$(value base) memory_size=$(($(value size)))
         kvm_find '^CXL2: (wrote |verdict=)' 60 >found || true
     fi
     case ${line:-} in
         *'wrote '*)
-            kvm_holds "what it wrote at the memory's ends is in the device" \
-                [ "$(value first) $(value last)" = "$(model_hex 0) $(model_hex $((_size - 16)))" ]
+            kvm_holds "$1: what the guest wrote at the memory's ends is in the device" \
+                [ "$(value first) $(value last)" = "$(model_hex 0) $(model_hex $((memory_size - 16)))" ]
             kvm_find '^CXL2: (waiting-for-host|verdict=)' 60 >found
             _poked="$(random_hex) $(random_hex)"
             model poke 4096 "${_poked% *}" >poked
-            model poke $((_size - 4096)) "${_poked#* }" >>poked
+            model poke $((memory_size - 4096)) "${_poked#* }" >>poked
             kvm_find '^CXL2: (saw |verdict=)' 60 >found
-            kvm_holds "what the device got there it reads" [ "$(value first) $(value last)" = "$_poked" ] ;;
+            kvm_holds "$1: what the device got there the guest reads" [ "$(value first) $(value last)" = "$_poked" ] ;;
     esac
     case ${line:-} in
         *verdict=*) ;;
         *) kvm_find '^CXL2: verdict=' 120 >found || sed 's/^/# /' found ;;
     esac
     kvm_tell
-    kvm_holds "the guest's verdict" [ "$(value verdict)" = pass ]
-    echo "# $(($(now) - _begin)) s to the verdict"
+    kvm_holds "$1: the guest's verdict" [ "$(value verdict)" = pass ]
+    echo "# $1: $(($(now) - _begin)) s to the verdict"
+}
+
+# kvm_verdict WHEN: likewise, of a guest that starts, until it takes commands.
+kvm_verdict() {
+    kvm_examined "$1"
     kvm_find '^CXL2: ready' 30 >found || sed 's/^/# /' found
+}
+
+# kvm_ends: the guest powers off, and QEMU ends.
+kvm_ends() {
+    echo "poweroff -f" >&8
+    qemu_ended 60
+    _status=$?
+    kvm_tell >/dev/null
+    exec 5>&- 6>&- 8>&-
+    grep -vE '^(vfio_cxl|qemu-system-[a-z0-9_]*: .*recommended cpus)' qemu.log | sed 's/^/qemu: /'
+    return $_status
 }
 # Its lines come behind the guest's.
 kvm_holds() { _name=$1; shift; "$@"; result $? "$_name"; }
+
+# kvm_faults_in BASE SIZE: from now on, faults of the second stage in that range of the guest's are counted.
+kvm_faults_in() {
+    mount -t tracefs tracefs $tracing 2>/dev/null
+    mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
+    case $(uname -m) in
+        x86_64) _event=kvm_page_fault _field=fault_address ;;
+        aarch64) _event=kvm_guest_fault _field=ipa ;;
+    esac
+    echo 0 >$tracing/tracing_on
+    echo >$tracing/trace
+    echo "$_field >= $(($1)) && $_field < $(($1 + $2))" >$tracing/events/kvm/$_event/filter
+    echo 1 >$tracing/events/kvm/$_event/enable
+    echo 1 >$tracing/tracing_on
+}
+# kvm_faults: ends that, and says how many there were.
+kvm_faults() {
+    echo 0 >$tracing/tracing_on
+    echo 0 >$tracing/events/kvm/enable
+    grep -c 'kvm_[a-z]*_fault:' $tracing/trace
+}
+tracing=/sys/kernel/tracing debug=/sys/kernel/debug/kvm
 
 # model_hex OFFSET: 16 bytes of the device's memory
 model_hex() { model peek "$1" 16 | tr -d ' '; }
