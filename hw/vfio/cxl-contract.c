@@ -52,6 +52,15 @@ static void *region_cap(struct vfio_region_info *info, uint16_t id, size_t size)
     return at + size <= info->argsz ? hdr : NULL;
 }
 
+static bool is_region(struct vfio_region_info *info, uint32_t subtype)
+{
+    struct vfio_region_info_cap_type *type =
+        region_cap(info, VFIO_REGION_INFO_CAP_TYPE, sizeof(*type));
+
+    return type && type->type == VFIO_CXL_REGION_TYPE &&
+           type->subtype == subtype;
+}
+
 /*
  * The one region of @subtype among the device's own regions, and its index:
  * the one that was asked for, whatever the answer says it is.
@@ -65,7 +74,6 @@ static bool find_region(VFIODevice *vbasedev, uint32_t subtype,
 
     *found = NULL;
     for (i = VFIO_PCI_NUM_REGIONS; i < vbasedev->num_initial_regions; i++) {
-        struct vfio_region_info_cap_type *type;
         struct vfio_region_info *info;
         int ret = vfio_device_get_region_info(vbasedev, i, &info);
 
@@ -76,9 +84,7 @@ static bool find_region(VFIODevice *vbasedev, uint32_t subtype,
             }
             continue;
         }
-        type = region_cap(info, VFIO_REGION_INFO_CAP_TYPE, sizeof(*type));
-        if (!type || type->type != VFIO_CXL_REGION_TYPE ||
-            type->subtype != subtype) {
+        if (!is_region(info, subtype)) {
             continue;
         }
         if (*found) {
@@ -243,15 +249,8 @@ static bool shadow_read_cap(VFIODevice *vbasedev, VFIOCXLLayout *layout,
     }
     memcpy(&cap, hdr, sizeof(cap));
 
-    if (cap.comp_regs_region_index != layout->regs_region ||
-        cap.dpa_region_index != layout->mem_region) {
-        error_setg(errp, "CXL: the device capability names regions %u (memory) "
-                   "and %u (component registers), expected %d and %d as their "
-                   "types say", cap.dpa_region_index,
-                   cap.comp_regs_region_index, layout->mem_region,
-                   layout->regs_region);
-        return false;
-    }
+    layout->said_mem_region = cap.dpa_region_index;
+    layout->said_regs_region = cap.comp_regs_region_index;
     layout->contract = VFIO_CXL_CONTRACT_SHADOW;
     layout->cache_capable = cap.flags & VFIO_CXL_DEVICE_CAP_CACHE_CAPABLE;
     layout->by_firmware = cap.flags & VFIO_CXL_DEVICE_CAP_FIRMWARE_COMMITTED;
@@ -469,6 +468,49 @@ static bool read_decoders(VFIODevice *vbasedev, VFIOCXLLayout *layout,
     return true;
 }
 
+bool vfio_cxl_contract_read_place(VFIODevice *vbasedev, VFIOCXLLayout *layout,
+                                  Error **errp)
+{
+    *layout = (VFIOCXLLayout) { 0 };
+
+    return read_regs_place(vbasedev, layout, errp) &&
+           check_bar(vbasedev, layout, errp);
+}
+
+bool vfio_cxl_contract_has_memory(VFIODevice *vbasedev)
+{
+    unsigned i;
+
+    for (i = VFIO_PCI_NUM_REGIONS; i < vbasedev->num_initial_regions; i++) {
+        struct vfio_region_info *info;
+
+        /* What is not known may be it */
+        if (vfio_device_get_region_info(vbasedev, i, &info) ||
+            is_region(info, VFIO_CXL_REGION_SUBTYPE_MEM)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A shadow kernel says by their numbers, too, which regions are CXL's */
+static bool check_regions(const VFIOCXLLayout *layout, Error **errp)
+{
+    if (layout->contract != VFIO_CXL_CONTRACT_SHADOW) {
+        return true;
+    }
+    if (layout->said_regs_region != layout->regs_region ||
+        layout->said_mem_region != layout->mem_region) {
+        error_setg(errp, "CXL: the device capability names regions %u (memory) "
+                   "and %u (component registers), expected %d and %d as their "
+                   "types say", layout->said_mem_region,
+                   layout->said_regs_region, layout->mem_region,
+                   layout->regs_region);
+        return false;
+    }
+    return true;
+}
+
 bool vfio_cxl_contract_read(VFIODevice *vbasedev, VFIOCXLLayout *layout,
                             Error **errp)
 {
@@ -476,6 +518,7 @@ bool vfio_cxl_contract_read(VFIODevice *vbasedev, VFIOCXLLayout *layout,
 
     if (!read_mem(vbasedev, layout, errp) ||
         !read_regs_place(vbasedev, layout, errp) ||
+        !check_regions(layout, errp) ||
         !check_bar(vbasedev, layout, errp) ||
         (layout->contract == VFIO_CXL_CONTRACT_SHADOW &&
          !shadow_find_hdm(vbasedev, layout, errp))) {

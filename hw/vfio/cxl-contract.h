@@ -29,11 +29,14 @@ typedef struct VFIOCXLHostDecoder {
 typedef struct VFIOCXLLayout {
     VFIOCXLContract contract;
     bool cache_capable;         /* wants a cache write-back before a reset */
+    uint32_t said_mem_region;   /* by the shadow kernel's capability */
+    uint32_t said_regs_region;
 
     unsigned bar;               /* BAR that holds the component registers */
     uint64_t regs_bar_offset;   /* where @regs_region begins in that BAR */
     int regs_region;            /* their region; it takes whole dwords only */
     uint64_t regs_size;
+
     uint64_t hdm_offset;        /* of the decoder block in @regs_region */
     uint64_t hdm_size;
 
@@ -56,8 +59,19 @@ const char *vfio_cxl_contract_name(VFIOCXLContract contract);
 bool vfio_cxl_contract_present(const VFIODevice *vbasedev);
 
 /*
- * Ask the kernel, and check every answer.  False with @errp set where an
- * answer is missing or makes no sense; @layout is then of no use.
+ * Where the component registers stand: the fields of @layout up to @regs_size,
+ * and nothing else.  False with @errp set where an answer is missing or makes
+ * no sense; then the physical decoders may stand anywhere.
+ */
+bool vfio_cxl_contract_read_place(VFIODevice *vbasedev, VFIOCXLLayout *layout,
+                                  Error **errp);
+
+/* Is there a memory region at all?  Says nothing of what it is like */
+bool vfio_cxl_contract_has_memory(VFIODevice *vbasedev);
+
+/*
+ * Ask the kernel for all of it, and check every answer.  False with @errp set
+ * where an answer is missing or makes no sense; @layout is then of no use.
  */
 bool vfio_cxl_contract_read(VFIODevice *vbasedev, VFIOCXLLayout *layout,
                             Error **errp);

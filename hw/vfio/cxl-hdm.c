@@ -23,8 +23,7 @@
                  R_VFIO_CXL_HDM_DECODER0_CTRL_IW_MASK | \
                  R_VFIO_CXL_HDM_DECODER0_CTRL_LOCK_ON_COMMIT_MASK | \
                  R_VFIO_CXL_HDM_DECODER0_CTRL_COMMIT_MASK | \
-                 R_VFIO_CXL_HDM_DECODER0_CTRL_TYPE_MASK | \
-                 R_VFIO_CXL_HDM_DECODER0_CTRL_BI_MASK)
+                 R_VFIO_CXL_HDM_DECODER0_CTRL_TYPE_MASK)
 
 #define CTRL_GET(ctrl, field) \
     FIELD_EX32(ctrl, VFIO_CXL_HDM_DECODER0_CTRL, field)
@@ -58,15 +57,32 @@ void vfio_cxl_hdm_reset(VFIOCXLHdm *hdm)
     hdm->ops->changed(hdm->opaque);
 }
 
-static bool hdm_enabled(const VFIOCXLHdm *hdm)
+bool vfio_cxl_hdm_enabled(const VFIOCXLHdm *hdm)
 {
     return FIELD_EX32(hdm->global_control, VFIO_CXL_HDM_GLOBAL_CONTROL, ENABLE);
+}
+
+static void hdm_set_global_control(VFIOCXLHdm *hdm, uint32_t value)
+{
+    bool was = vfio_cxl_hdm_enabled(hdm);
+
+    hdm->global_control = value & GLOBAL_CONTROL_RW;
+    if (vfio_cxl_hdm_enabled(hdm) != was) {
+        hdm->ops->changed(hdm->opaque);
+    }
+}
+
+void vfio_cxl_hdm_disable(VFIOCXLHdm *hdm)
+{
+    hdm_set_global_control(hdm, FIELD_DP32(hdm->global_control,
+                                           VFIO_CXL_HDM_GLOBAL_CONTROL, ENABLE,
+                                           0));
 }
 
 bool vfio_cxl_hdm_decodes(const VFIOCXLHdm *hdm, unsigned n,
                           VFIOCXLHdmRange *range)
 {
-    if (n >= hdm->count || !hdm_enabled(hdm) ||
+    if (n >= hdm->count || !vfio_cxl_hdm_enabled(hdm) ||
         !CTRL_GET(hdm->decoders[n].ctrl, COMMITTED)) {
         return false;
     }
@@ -76,12 +92,14 @@ bool vfio_cxl_hdm_decodes(const VFIOCXLHdm *hdm, unsigned n,
     return true;
 }
 
-/* CXL r3.1 Section 8.2.4.20.13: a locked decoder is read-only as a whole */
+/*
+ * CXL r3.1 Section 8.2.4.20.13: a locked decoder is read-only as a whole.
+ * Section 8.2.4.20.7: LOCK_ON_COMMIT counts when the decoder commits, not when
+ * it is written later.
+ */
 bool vfio_cxl_hdm_locked(const VFIOCXLHdm *hdm, unsigned n)
 {
-    uint32_t ctrl = n < hdm->count ? hdm->decoders[n].ctrl : 0;
-
-    return CTRL_GET(ctrl, LOCK_ON_COMMIT) && CTRL_GET(ctrl, COMMITTED);
+    return n < hdm->count && hdm->decoders[n].locked;
 }
 
 static void hdm_refused(const VFIOCXLHdm *hdm, unsigned n, const char *why)
@@ -145,6 +163,7 @@ static bool hdm_commit(VFIOCXLHdm *hdm, unsigned n)
         hdm_refused(hdm, n, why);
     } else {
         d->active = range;
+        d->locked = CTRL_GET(d->ctrl, LOCK_ON_COMMIT);
     }
     d->ctrl = CTRL_SET(d->ctrl, COMMITTED, !why);
     d->ctrl = CTRL_SET(d->ctrl, ERROR_NOT_COMMITTED, !!why);
@@ -275,12 +294,7 @@ static void hdm_write_reg(VFIOCXLHdm *hdm, uint64_t offset, uint32_t value)
     uint64_t n;
 
     if (offset == A_VFIO_CXL_HDM_GLOBAL_CONTROL) {
-        bool was = hdm_enabled(hdm);
-
-        hdm->global_control = value & GLOBAL_CONTROL_RW;
-        if (hdm_enabled(hdm) != was) {
-            hdm->ops->changed(hdm->opaque);
-        }
+        hdm_set_global_control(hdm, value);
         return;
     }
     if (offset < A_VFIO_CXL_HDM_DECODER0_BASE_LO) {

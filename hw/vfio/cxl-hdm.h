@@ -37,17 +37,18 @@ REG32(VFIO_CXL_HDM_DECODER0_CTRL, 0x20)
     FIELD(VFIO_CXL_HDM_DECODER0_CTRL, COMMITTED, 10, 1)
     FIELD(VFIO_CXL_HDM_DECODER0_CTRL, ERROR_NOT_COMMITTED, 11, 1)
     FIELD(VFIO_CXL_HDM_DECODER0_CTRL, TYPE, 12, 1)
-    FIELD(VFIO_CXL_HDM_DECODER0_CTRL, BI, 13, 1)
 REG32(VFIO_CXL_HDM_DECODER0_SKIP_LO, 0x24)
     FIELD(VFIO_CXL_HDM_DECODER0_SKIP_LO, L, 28, 4)
 REG32(VFIO_CXL_HDM_DECODER0_SKIP_HI, 0x28)
 /* From one decoder to the next */
 #define VFIO_CXL_HDM_DECODER_STRIDE 0x20
 
-/* Bits of Decoder n Control that firmware takes over from the physical one */
+/*
+ * Bits of Decoder n Control that firmware takes over from the physical one.
+ * BI and UIO are not: neither QEMU's bridges nor its windows have them.
+ */
 #define VFIO_CXL_HDM_CTRL_FIRMWARE  (R_VFIO_CXL_HDM_DECODER0_CTRL_IG_MASK | \
-                                     R_VFIO_CXL_HDM_DECODER0_CTRL_TYPE_MASK | \
-                                     R_VFIO_CXL_HDM_DECODER0_CTRL_BI_MASK)
+                                     R_VFIO_CXL_HDM_DECODER0_CTRL_TYPE_MASK)
 
 /* Bytes that a block of @count decoders takes */
 #define VFIO_CXL_HDM_BLOCK_SIZE(count) \
@@ -68,7 +69,9 @@ typedef struct VFIOCXLHdmDecoder {
     uint64_t size;
     uint64_t skip;
     uint32_t ctrl;
-    VFIOCXLHdmRange active;     /* taken over at commit */
+    /* Taken over at commit */
+    VFIOCXLHdmRange active;
+    bool locked;
 } VFIOCXLHdmDecoder;
 
 typedef struct VFIOCXLHdmOps {
@@ -107,8 +110,8 @@ unsigned vfio_cxl_hdm_decoder_count(uint32_t capability);
  * Start with every decoder empty and nothing enabled.  @capability is the
  * device's own register and must have passed vfio_cxl_hdm_decoder_count(); of
  * its other bits the guest sees those that hold here as well, which
- * interleaving, UIO and poison do not.  @capacity is the size of the device's
- * memory in bytes.  Calls nothing back.
+ * interleaving, UIO and poison do not; BI of a decoder cannot be set.
+ * @capacity is the size of the device's memory in bytes.  Calls nothing back.
  */
 void vfio_cxl_hdm_init(VFIOCXLHdm *hdm, uint32_t capability, uint64_t capacity,
                        const VFIOCXLHdmOps *ops, void *opaque);
@@ -137,6 +140,12 @@ uint64_t vfio_cxl_hdm_read(const VFIOCXLHdm *hdm, uint64_t offset,
                            unsigned size);
 void vfio_cxl_hdm_write(VFIOCXLHdm *hdm, uint64_t offset, uint64_t value,
                         unsigned size);
+
+/* HDM Decoder Enable of Global Control, CXL r3.1 Section 8.2.4.20.2 */
+bool vfio_cxl_hdm_enabled(const VFIOCXLHdm *hdm);
+
+/* Clear it, as a CXL reset does */
+void vfio_cxl_hdm_disable(VFIOCXLHdm *hdm);
 
 /* Is decoder @n committed, and locked until a conventional reset? */
 bool vfio_cxl_hdm_locked(const VFIOCXLHdm *hdm, unsigned n);

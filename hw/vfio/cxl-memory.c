@@ -52,7 +52,7 @@ static void memory_map(VFIOCXLMemory *mem, unsigned n,
 /*
  * The only place that maps and unmaps: what is in the window follows from
  * what the decoders decode, from what the bridge above leads to the device,
- * and from whether the memory may be touched.
+ * from Mem_Enable, and from whether the memory may be touched.
  */
 static void memory_update_window(VFIOCXLMemory *mem)
 {
@@ -63,7 +63,8 @@ static void memory_update_window(VFIOCXLMemory *mem)
     for (n = 0; n < mem->hdm->count; n++) {
         VFIOCXLHdmRange range;
 
-        if (mem->open && vfio_cxl_hdm_decodes(mem->hdm, n, &range) &&
+        if (mem->open && mem->enabled &&
+            vfio_cxl_hdm_decodes(mem->hdm, n, &range) &&
             memory_reached(mem, &range)) {
             want[n] = range;
         }
@@ -104,7 +105,7 @@ const char *vfio_cxl_memory_state(const VFIOCXLMemory *mem, unsigned n)
     if (!FIELD_EX32(ctrl, VFIO_CXL_HDM_DECODER0_CTRL, COMMITTED)) {
         return "uncommitted";
     }
-    if (!vfio_cxl_hdm_decodes(mem->hdm, n, NULL)) {
+    if (!mem->enabled || !vfio_cxl_hdm_decodes(mem->hdm, n, NULL)) {
         return "disabled";
     }
     return mem->open ? "not-reached" : "closed";
@@ -118,6 +119,14 @@ void vfio_cxl_memory_update(VFIOCXLMemory *mem)
     for (n = 0; n < mem->hdm->count; n++) {
         trace_vfio_cxl_memory_update(mem->vdev->vbasedev.name, n,
                                      vfio_cxl_memory_state(mem, n));
+    }
+}
+
+void vfio_cxl_memory_set_enabled(VFIOCXLMemory *mem, bool enabled)
+{
+    if (mem->enabled != enabled) {
+        mem->enabled = enabled;
+        vfio_cxl_memory_update(mem);
     }
 }
 
@@ -149,26 +158,29 @@ void vfio_cxl_memory_close(VFIOCXLMemory *mem)
     memory_set_open(mem, false);
 }
 
-/* Do the function's own registers let its memory be used? */
-static bool memory_may_open(const VFIOCXLMemory *mem)
+/* No memory answers outside D0 */
+static bool memory_in_d0(const VFIOCXLMemory *mem)
 {
     const PCIDevice *pdev = PCI_DEVICE(mem->vdev);
 
-    if (!(pci_get_word(pdev->config + PCI_COMMAND) & PCI_COMMAND_MEMORY)) {
-        return false;
-    }
-    if (pdev->pm_cap &&
-        pci_get_word(pdev->config + pdev->pm_cap + PCI_PM_CTRL) &
-        PCI_PM_CTRL_STATE_MASK) {
-        return false;
-    }
-    return true;
+    return !pdev->pm_cap ||
+           !(pci_get_word(pdev->config + pdev->pm_cap + PCI_PM_CTRL) &
+             PCI_PM_CTRL_STATE_MASK);
+}
+
+/* There are kernels whose memory answers with memory space off, and others */
+static bool memory_space_on(const VFIOCXLMemory *mem)
+{
+    const PCIDevice *pdev = PCI_DEVICE(mem->vdev);
+
+    return pci_get_word(pdev->config + PCI_COMMAND) & PCI_COMMAND_MEMORY;
 }
 
 /* Does the memory answer, and is it in its place? */
 static bool memory_ready(VFIOCXLMemory *mem)
 {
-    if (!vfio_cxl_contract_memory_ready(&mem->vdev->vbasedev, mem->layout)) {
+    if (!mem->active(mem->opaque) ||
+        !vfio_cxl_contract_memory_ready(&mem->vdev->vbasedev, mem->layout)) {
         return false;
     }
     if (vfio_cxl_guard_tripped(mem->guard)) {
@@ -187,30 +199,27 @@ static void memory_ask_now(VFIOCXLMemory *mem)
 {
     const char *name = mem->vdev->vbasedev.name;
 
-    if (!memory_may_open(mem)) {
-        vfio_cxl_memory_close(mem);
-        return;
-    }
-    if (memory_ready(mem)) {
+    if (memory_in_d0(mem) && memory_ready(mem)) {
         timer_del(mem->timer);
         memory_set_open(mem, true);
         return;
     }
     vfio_cxl_memory_close(mem);
-    if (!mem->lost && mem->pause_ms > ASK_LAST_MS) {
-        warn_report(VFIO_MSG_PREFIX "CXL: the memory does not answer %d s "
-                    "after it was turned on, expected it to; it stays closed "
-                    "until the guest resets the device or turns memory space "
-                    "off and on", name, 2 * ASK_LAST_MS / 1000);
+    if (!memory_in_d0(mem) || !memory_space_on(mem)) {
         return;
+    }
+    if (!mem->lost && mem->pause_ms == ASK_LAST_MS && !mem->warned) {
+        warn_report(VFIO_MSG_PREFIX "CXL: the memory does not answer %d s "
+                    "after it was turned on, expected it to; it stays out of "
+                    "the guest's reach until it does", name,
+                    ASK_LAST_MS / 1000);
+        mem->warned = true;
     }
     trace_vfio_cxl_memory_ask(name, mem->pause_ms);
     timer_mod(mem->timer,
               qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + mem->pause_ms);
-    mem->pause_ms *= 2;
-    if (mem->lost) {
-        mem->pause_ms = MIN(mem->pause_ms, LOST_LAST_MS);
-    }
+    mem->pause_ms = MIN(2 * mem->pause_ms,
+                        mem->lost ? LOST_LAST_MS : ASK_LAST_MS);
 }
 
 static void memory_timer(void *opaque)
@@ -221,8 +230,17 @@ static void memory_timer(void *opaque)
 void vfio_cxl_memory_ask(VFIOCXLMemory *mem)
 {
     mem->lost = false;
+    mem->warned = false;
     mem->pause_ms = ASK_FIRST_MS;
     memory_ask_now(mem);
+}
+
+void vfio_cxl_memory_look(VFIOCXLMemory *mem)
+{
+    if (!mem->open && memory_in_d0(mem) && memory_ready(mem)) {
+        timer_del(mem->timer);
+        memory_set_open(mem, true);
+    }
 }
 
 /* By the guard: something was touched that could not be reached */

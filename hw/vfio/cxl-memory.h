@@ -17,22 +17,27 @@
 
 /*
  * The memory is in the window while decoders decode it, the bridge above leads
- * there, and it is open: the kernel lets it be used.  The upper fields are to
- * be set before anything here is called, the others are none of the caller's.
+ * there, Mem_Enable is set, and it is open: the kernel lets it be used.  The
+ * upper fields are to be set before anything here is called, the others are
+ * none of the caller's.
  */
 typedef struct VFIOCXLMemory {
     VFIOPCIDevice *vdev;
     const VFIOCXLLayout *layout;
     const VFIOCXLTopology *topo;
     const VFIOCXLHdm *hdm;
+    /* Does the device say that its memory may be touched?  Asked first */
+    bool (*active)(void *opaque);
     /* The memory answers, and is about to be opened to the guest */
     void (*opening)(void *opaque);
     void *opaque;
 
     VFIORegion region;
     VFIOCXLGuard *guard;
+    bool enabled;               /* Mem_Enable */
     bool open;
     bool lost;                  /* the host closed it, and it was touched */
+    bool warned;                /* that it does not answer */
     QEMUTimer *timer;           /* asks whether it may be used now */
     int64_t pause_ms;           /* and how long after that it asks again */
     int64_t opened_ms;          /* when it was opened last */
@@ -57,15 +62,24 @@ void vfio_cxl_memory_finalize(VFIOCXLMemory *mem);
  */
 void vfio_cxl_memory_update(VFIOCXLMemory *mem);
 
+/* Mem_Enable of the CXL Device DVSEC is @enabled now */
+void vfio_cxl_memory_set_enabled(VFIOCXLMemory *mem, bool enabled);
+
 /* Take the memory from the guest: something is about to close it */
 void vfio_cxl_memory_close(VFIOCXLMemory *mem);
 
 /*
  * Something may have opened the memory, or closed it: give it to the guest when
  * the device answers a read of it.  A device that does not do so at once is
- * asked again, for ten seconds.
+ * asked again, at first soon and then every five seconds.
  */
 void vfio_cxl_memory_ask(VFIOCXLMemory *mem);
+
+/*
+ * Somebody waits for the memory: where it is closed and may be open, ask once
+ * more, now.
+ */
+void vfio_cxl_memory_look(VFIOCXLMemory *mem);
 
 /*
  * "mapped", or the first of the reasons for which decoder @n is not, in the

@@ -159,3 +159,49 @@ void vfio_cxl_regs_init(VFIOCXLRegs *regs, Object *owner, VFIODevice *vbasedev,
     memory_region_init_io(&regs->mr, owner, &vfio_cxl_regs_ops, regs, name,
                           layout->regs_size);
 }
+
+static uint64_t vfio_cxl_regs_hidden_read(void *opaque, hwaddr offset,
+                                          unsigned size)
+{
+    VFIOCXLRegs *regs = opaque;
+
+    trace_vfio_cxl_regs_hidden_read(regs->vbasedev->name, offset, size);
+    regs->vbasedev->ops->vfio_eoi(regs->vbasedev);
+    return 0;
+}
+
+static void vfio_cxl_regs_hidden_write(void *opaque, hwaddr offset,
+                                       uint64_t value, unsigned size)
+{
+    VFIOCXLRegs *regs = opaque;
+
+    trace_vfio_cxl_regs_hidden_write(regs->vbasedev->name, offset, value, size);
+    regs->vbasedev->ops->vfio_eoi(regs->vbasedev);
+}
+
+static const MemoryRegionOps vfio_cxl_regs_hidden_ops = {
+    .read = vfio_cxl_regs_hidden_read,
+    .write = vfio_cxl_regs_hidden_write,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+    .valid = {
+        .min_access_size = 1,
+        .max_access_size = 8,
+        .unaligned = true,
+    },
+    .impl = {
+        .min_access_size = 1,
+        .max_access_size = 8,
+        .unaligned = true,
+    },
+};
+
+void vfio_cxl_regs_init_hidden(VFIOCXLRegs *regs, Object *owner,
+                               VFIODevice *vbasedev, uint64_t size)
+{
+    g_autofree char *name = g_strdup_printf("%s CXL hidden registers",
+                                            vbasedev->name);
+
+    regs->vbasedev = vbasedev;
+    memory_region_init_io(&regs->mr, owner, &vfio_cxl_regs_hidden_ops, regs,
+                          name, size);
+}

@@ -25,4 +25,11 @@ typedef struct VFIOCXLRegs {
 void vfio_cxl_regs_init(VFIOCXLRegs *regs, Object *owner, VFIODevice *vbasedev,
                         const VFIOCXLLayout *layout, VFIOCXLHdm *hdm);
 
+/*
+ * Make @regs->mr of @size bytes hide the device's registers from the guest: it
+ * reads as 0, and what is written is dropped.
+ */
+void vfio_cxl_regs_init_hidden(VFIOCXLRegs *regs, Object *owner,
+                               VFIODevice *vbasedev, uint64_t size);
+
 #endif /* HW_VFIO_CXL_REGS_H */

@@ -25,12 +25,17 @@ void vfio_cxl_finalize(VFIOPCIDevice *vdev)
 {
 }
 
-void vfio_cxl_config_write_begin(VFIOPCIDevice *vdev, uint32_t addr,
-                                 uint32_t val, int len)
+uint32_t vfio_cxl_config_write_begin(VFIOPCIDevice *vdev, uint32_t addr,
+                                     uint32_t val, int len)
 {
+    return val;
 }
 
 void vfio_cxl_config_write_end(VFIOPCIDevice *vdev, uint32_t addr, int len)
+{
+}
+
+void vfio_cxl_config_read(VFIOPCIDevice *vdev, uint32_t addr, int len)
 {
 }
 

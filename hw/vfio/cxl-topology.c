@@ -306,6 +306,14 @@ static bool check_bars(const PCIDevice *pdev, const CXLFixedWindow *window,
     return true;
 }
 
+bool vfio_cxl_topology_is_cxl(PCIDevice *pdev, Error **errp)
+{
+    VFIOCXLTopology topo;
+    PCIBus *root;
+
+    return find_port(pdev, &topo, &root, errp);
+}
+
 bool vfio_cxl_topology_find(PCIDevice *pdev, uint64_t size,
                             VFIOCXLTopology *topo, Error **errp)
 {

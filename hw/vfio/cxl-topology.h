@@ -30,6 +30,12 @@ typedef struct VFIOCXLTopology {
 bool vfio_cxl_topology_find(PCIDevice *pdev, uint64_t size,
                             VFIOCXLTopology *topo, Error **errp);
 
+/*
+ * Is @pdev below a CXL root port of a pxb-cxl, whatever else is wrong there?
+ * False with @errp set otherwise.
+ */
+bool vfio_cxl_topology_is_cxl(PCIDevice *pdev, Error **errp);
+
 /* What the user calls a device: its id, else its type */
 const char *vfio_cxl_topology_label(const PCIDevice *pdev);
 

@@ -19,8 +19,8 @@
 #include "hw/pci/pcie_port.h"
 #include "migration/blocker.h"
 #include "system/system.h"
+#include "cxl-config.h"
 #include "cxl-contract.h"
-#include "cxl-dvsec.h"
 #include "cxl-hdm.h"
 #include "cxl-memory.h"
 #include "cxl-qom.h"
@@ -29,16 +29,6 @@
 #include "pci.h"
 #include "trace.h"
 #include "vfio-cxl.h"
-
-/*
- * A register in config space that opens and closes the memory: it is closed by
- * a write that sets one of @bits, or where @clears clears them.
- */
-typedef struct VFIOCXLGate {
-    uint16_t at;                /* 0: the device has none */
-    uint16_t bits;
-    bool clears;
-} VFIOCXLGate;
 
 struct VFIOCXL {
     VFIOPCIDevice *vdev;
@@ -50,13 +40,11 @@ struct VFIOCXL {
     VFIOCXLMemory mem;
     VFIOCXLHostDecoder plan[VFIO_CXL_HDM_MAX_DECODERS];
     unsigned planned;           /* decoders of @plan that firmware commits */
-    uint16_t dvsec;             /* CXL Device DVSEC in config space */
-    uint8_t af_cap;             /* Advanced Features likewise, 0: none */
-    VFIOCXLGate gates[5];
-    VFIOCXLWriteBack write_back;
+    VFIOCXLConfig config;
     VFIOCXLQom qom;
     Notifier bridge_changed;
     Notifier machine_done;
+    Notifier exit;
     Error *migration_blocker;
 };
 
@@ -143,19 +131,38 @@ static const VFIOCXLHdmOps vfio_cxl_hdm_ops = {
     .changed = vfio_cxl_decoders_changed,
 };
 
-void vfio_cxl_pre_reset(VFIOPCIDevice *vdev)
+static void vfio_cxl_write_back(VFIOCXL *cxl)
 {
-    VFIOCXL *cxl = vdev->cxl;
     Error *err = NULL;
 
-    if (!cxl) {
-        return;
+    if (cxl->config.dvsec &&
+        !vfio_cxl_config_write_back(&cxl->config, VFIO_CXL_WRITE_BACK_MS,
+                                    &err)) {
+        error_reportf_err(err, VFIO_MSG_PREFIX, cxl->vdev->vbasedev.name);
     }
-    if (!vfio_cxl_dvsec_write_back(&vdev->vbasedev, cxl->dvsec,
-                                   cxl->layout.cache_capable,
-                                   &cxl->write_back, &err)) {
-        error_reportf_err(err, VFIO_MSG_PREFIX, vdev->vbasedev.name);
+}
+
+void vfio_cxl_pre_reset(VFIOPCIDevice *vdev)
+{
+    if (vdev->cxl) {
+        vfio_cxl_write_back(vdev->cxl);
     }
+}
+
+/*
+ * QEMU ends, by quit, by SIGTERM or because the guest has: nothing unrealizes
+ * the device, and the kernel's reset does not write its caches back.
+ */
+static void vfio_cxl_at_exit(Notifier *notifier, void *data)
+{
+    vfio_cxl_write_back(container_of(notifier, VFIOCXL, exit));
+}
+
+static bool vfio_cxl_memory_active(void *opaque)
+{
+    VFIOCXL *cxl = opaque;
+
+    return vfio_cxl_config_memory_active(&cxl->config);
 }
 
 /*
@@ -193,115 +200,30 @@ static void vfio_cxl_memory_opening(void *opaque)
     }
 }
 
-/* Does writing @len bytes @val at @addr set a bit of @mask in register @reg? */
-static bool vfio_cxl_written(uint32_t addr, uint32_t val, int len, uint32_t reg,
-                             uint32_t mask)
-{
-    int i;
-
-    for (i = 0; i < 4; i++) {
-        uint32_t at = reg + i;
-
-        if (at >= addr && at < addr + len &&
-            extract32(val, 8 * (at - addr), 8) & extract32(mask, 8 * i, 8)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Does that write ask for a reset of the function that it can do? */
-static bool vfio_cxl_asks_flr(const VFIOCXL *cxl, uint32_t addr, uint32_t val,
-                              int len)
-{
-    PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
-    uint32_t express = pdev->exp.exp_cap;
-
-    if (express && vfio_cxl_written(addr, val, len, express + PCI_EXP_DEVCTL,
-                                    PCI_EXP_DEVCTL_BCR_FLR)) {
-        return pci_get_long(pdev->config + express + PCI_EXP_DEVCAP) &
-               PCI_EXP_DEVCAP_FLR;
-    }
-    return cxl->af_cap &&
-           vfio_cxl_written(addr, val, len, cxl->af_cap + PCI_AF_CTRL,
-                            PCI_AF_CTRL_FLR) &&
-           pci_get_byte(pdev->config + cxl->af_cap + PCI_AF_CAP) &
-           PCI_AF_CAP_FLR;
-}
-
-static void vfio_cxl_find_gates(VFIOCXL *cxl)
-{
-    PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
-    VFIOCXLGate *gate = cxl->gates;
-
-    *gate++ = (VFIOCXLGate) { PCI_COMMAND, PCI_COMMAND_MEMORY, true };
-    if (pdev->pm_cap) {
-        *gate++ = (VFIOCXLGate) {
-            pdev->pm_cap + PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK
-        };
-    }
-    if (pdev->exp.exp_cap) {
-        *gate++ = (VFIOCXLGate) {
-            pdev->exp.exp_cap + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR
-        };
-    }
-    if (cxl->af_cap) {
-        *gate++ = (VFIOCXLGate) { cxl->af_cap + PCI_AF_CTRL, PCI_AF_CTRL_FLR };
-    }
-    *gate = (VFIOCXLGate) {
-        cxl->dvsec + A_DVSEC_CONTROL2, R_DVSEC_CONTROL2_INITIATE_RESET_MASK
-    };
-}
-
-static bool vfio_cxl_gate_closes(const VFIOCXLGate *gate, uint32_t addr,
-                                 uint32_t val, int len)
-{
-    bool set = vfio_cxl_written(addr, val, len, gate->at, gate->bits);
-
-    return gate->clears ? range_covers_byte(addr, len, gate->at) && !set : set;
-}
-
-void vfio_cxl_config_write_begin(VFIOPCIDevice *vdev, uint32_t addr,
-                                 uint32_t val, int len)
+uint32_t vfio_cxl_config_write_begin(VFIOPCIDevice *vdev, uint32_t addr,
+                                     uint32_t val, int len)
 {
     VFIOCXL *cxl = vdev->cxl;
-    unsigned i;
 
-    if (!cxl) {
-        return;
-    }
-    /* Before a CXL reset the write-back is the guest's to ask for */
-    if (vfio_cxl_asks_flr(cxl, addr, val, len)) {
-        vfio_cxl_pre_reset(vdev);
-    }
-    for (i = 0; i < ARRAY_SIZE(cxl->gates); i++) {
-        const VFIOCXLGate *gate = &cxl->gates[i];
-
-        if (gate->at && vfio_cxl_gate_closes(gate, addr, val, len)) {
-            vfio_cxl_memory_close(&cxl->mem);
-        }
-    }
+    return cxl && cxl->config.dvsec
+           ? vfio_cxl_config_before_write(&cxl->config, addr, val, len) : val;
 }
 
 void vfio_cxl_config_write_end(VFIOPCIDevice *vdev, uint32_t addr, int len)
 {
     VFIOCXL *cxl = vdev->cxl;
-    unsigned i;
 
-    if (!cxl) {
-        return;
+    if (cxl && cxl->config.dvsec) {
+        vfio_cxl_config_after_write(&cxl->config, addr, len);
     }
-    /* Nothing unless that was a reset, of which this is the end */
-    vfio_cxl_dvsec_allow_caching(&vdev->vbasedev, cxl->dvsec, &cxl->write_back,
-                                 false);
-    for (i = 0; i < ARRAY_SIZE(cxl->gates); i++) {
-        const VFIOCXLGate *gate = &cxl->gates[i];
+}
 
-        if (gate->at &&
-            ranges_overlap(addr, len, gate->at, sizeof(gate->bits))) {
-            vfio_cxl_memory_ask(&cxl->mem);
-            return;
-        }
+void vfio_cxl_config_read(VFIOPCIDevice *vdev, uint32_t addr, int len)
+{
+    VFIOCXL *cxl = vdev->cxl;
+
+    if (cxl && cxl->config.dvsec) {
+        vfio_cxl_config_before_read(&cxl->config, addr, len);
     }
 }
 
@@ -385,40 +307,42 @@ static void vfio_cxl_release_bridge(VFIOCXL *cxl)
     }
 }
 
-static void vfio_cxl_empty(VFIOCXL *cxl)
+/* Decoders empty, and in the DVSEC the state of a device that has none */
+static void vfio_cxl_reset_decoders(VFIOCXL *cxl)
 {
     vfio_cxl_hdm_reset(&cxl->hdm);
-    vfio_cxl_dvsec_clear_ranges(PCI_DEVICE(cxl->vdev), cxl->dvsec);
+    vfio_cxl_config_reset(&cxl->config, 0, cxl->mode == VFIO_CXL_MODE_GUEST
+                                           ? cxl->layout.mem_size : 0, false);
 }
 
 static bool vfio_cxl_firmware_commit_all(VFIOCXL *cxl, Error **errp)
 {
-    uint64_t base = cxl->topo.window->base;
+    uint64_t start = cxl->topo.window->base, base = start;
     unsigned n;
 
     if (!vfio_cxl_tell_kernel(cxl, errp)) {
         return false;
     }
-    vfio_cxl_dvsec_place_ranges(PCI_DEVICE(cxl->vdev), cxl->dvsec, base);
     for (n = 0; n < cxl->planned; n++) {
         if (!vfio_cxl_firmware_commit(cxl, n, base, errp)) {
             return false;
         }
         base += cxl->plan[n].size;
     }
+    vfio_cxl_config_reset(&cxl->config, start, base - start, true);
     return true;
 }
 
 /*
- * Bring decoders and ranges into the state in which a guest finds them: all of
- * what firmware committed, or nothing.
+ * Bring decoders, Mem_Enable and ranges into the state in which a guest finds
+ * them: all of what firmware committed, or nothing.
  */
 static bool vfio_cxl_firmware_init(VFIOCXL *cxl, Error **errp)
 {
-    vfio_cxl_empty(cxl);
+    vfio_cxl_reset_decoders(cxl);
     if (cxl->mode == VFIO_CXL_MODE_LOCKED &&
         !vfio_cxl_firmware_commit_all(cxl, errp)) {
-        vfio_cxl_empty(cxl);
+        vfio_cxl_reset_decoders(cxl);
         vfio_cxl_release_bridge(cxl);
         return false;
     }
@@ -433,11 +357,20 @@ void vfio_cxl_reset(VFIOPCIDevice *vdev)
     if (!cxl) {
         return;
     }
-    vfio_cxl_dvsec_allow_caching(&vdev->vbasedev, cxl->dvsec, &cxl->write_back,
-                                 true);
+    if (cxl->config.dvsec) {
+        vfio_cxl_config_allow_caching(&cxl->config, true);
+    }
+    if (cxl->mode == VFIO_CXL_MODE_OFF) {
+        if (cxl->config.dvsec) {
+            vfio_cxl_config_reset(&cxl->config, 0, 0, false);
+        }
+        return;
+    }
     if (!vfio_cxl_firmware_init(cxl, &err)) {
         error_reportf_err(err, VFIO_MSG_PREFIX, vdev->vbasedev.name);
     }
+    /* There are kernels whose memory does not wait for memory space */
+    vfio_cxl_config_ask_memory(&cxl->config);
 }
 
 /* What the window has to hold */
@@ -485,8 +418,9 @@ static bool vfio_cxl_choose_mode(VFIOCXL *cxl, Error **errp)
     return true;
 }
 
-/* The overlay must not take from the guest what is not its own */
-static bool vfio_cxl_check_msix(VFIOCXL *cxl, Error **errp)
+/* An overlay over [@start, +@size) must not take the guest's MSI-X from it */
+static bool vfio_cxl_check_msix(const VFIOCXL *cxl, uint64_t start,
+                                uint64_t size, Error **errp)
 {
     const VFIOCXLLayout *layout = &cxl->layout;
     const VFIOMSIXInfo *msix = cxl->vdev->msix;
@@ -494,12 +428,10 @@ static bool vfio_cxl_check_msix(VFIOCXL *cxl, Error **errp)
     if (msix &&
         ((msix->table_bar == layout->bar &&
           ranges_overlap(msix->table_offset,
-                         msix->entries * PCI_MSIX_ENTRY_SIZE,
-                         layout->regs_bar_offset, layout->regs_size)) ||
+                         msix->entries * PCI_MSIX_ENTRY_SIZE, start, size)) ||
          (msix->pba_bar == layout->bar &&
           ranges_overlap(msix->pba_offset,
-                         DIV_ROUND_UP(msix->entries, 64) * 8,
-                         layout->regs_bar_offset, layout->regs_size)))) {
+                         DIV_ROUND_UP(msix->entries, 64) * 8, start, size)))) {
         error_setg(errp, "CXL: component registers at offset 0x%"PRIx64" of "
                    "BAR %u, 0x%"PRIx64" bytes, overlap the MSI-X table or "
                    "pending bits, expected them apart; x-msix-relocation= "
@@ -557,28 +489,39 @@ static bool vfio_cxl_check_bridge(VFIOCXL *cxl, Error **errp)
     return true;
 }
 
-/* Of a device that makes no sense there is something left */
-static void vfio_cxl_refuse_device(Error *err, Error **errp)
+/*
+ * The device is refused because of @err, which is freed.  Where its decoders
+ * can be hidden x-cxl-decoders=off still gives the guest a plain PCI device.
+ */
+static void vfio_cxl_refuse_device(VFIOCXL *cxl, Error *err, Error **errp)
 {
-    error_setg(errp, "%s; x-cxl-decoders=off uses the device as a plain PCI "
-               "device", error_get_pretty(err));
-    error_free(err);
+    VFIOCXLLayout place;
+
+    if (vfio_cxl_contract_read_place(&cxl->vdev->vbasedev, &place, NULL)) {
+        error_setg(errp, "%s; x-cxl-decoders=off uses the device as a plain "
+                   "PCI device", error_get_pretty(err));
+        error_free(err);
+    } else {
+        error_propagate(errp, err);
+    }
 }
 
-static bool vfio_cxl_learn(VFIOCXL *cxl, Error **errp)
+/* What the kernel says of the device, and the DVSEC that it has */
+static bool vfio_cxl_read_device(VFIOCXL *cxl, Error **errp)
 {
-    PCIDevice *pdev = PCI_DEVICE(cxl->vdev);
+    VFIOCXLLayout *layout = &cxl->layout;
     Error *err = NULL;
 
-    cxl->af_cap = pci_find_capability(pdev, PCI_CAP_ID_AF);
-    if (vfio_cxl_contract_read(&cxl->vdev->vbasedev, &cxl->layout, &err)) {
-        cxl->dvsec = vfio_cxl_dvsec_find(pdev, &err);
+    if (vfio_cxl_contract_read(&cxl->vdev->vbasedev, layout, &err)) {
+        cxl->config.dvsec = vfio_cxl_config_find_dvsec(PCI_DEVICE(cxl->vdev),
+                                                       &err);
     }
     if (err) {
-        vfio_cxl_refuse_device(err, errp);
+        vfio_cxl_refuse_device(cxl, err, errp);
         return false;
     }
-    return vfio_cxl_check_msix(cxl, errp);
+    return vfio_cxl_check_msix(cxl, layout->regs_bar_offset, layout->regs_size,
+                               errp);
 }
 
 /* Where it sits, and what becomes of it there */
@@ -602,7 +545,6 @@ static bool vfio_cxl_build(VFIOCXL *cxl, Error **errp)
     VFIODevice *vbasedev = &cxl->vdev->vbasedev;
     Error *err = NULL;
 
-    vfio_cxl_find_gates(cxl);
     vfio_cxl_hdm_init(&cxl->hdm, cxl->layout.hdm_capability,
                       cxl->layout.mem_dpa + cxl->layout.mem_size,
                       &vfio_cxl_hdm_ops, cxl);
@@ -611,14 +553,19 @@ static bool vfio_cxl_build(VFIOCXL *cxl, Error **errp)
         .layout = &cxl->layout,
         .topo = &cxl->topo,
         .hdm = &cxl->hdm,
+        .active = vfio_cxl_memory_active,
         .opening = vfio_cxl_memory_opening,
         .opaque = cxl,
     };
-    vfio_cxl_dvsec_emulate_ranges(cxl->vdev, cxl->dvsec,
-                                  cxl->mode == VFIO_CXL_MODE_GUEST);
+    cxl->config.vdev = cxl->vdev;
+    cxl->config.cache_capable = cxl->layout.cache_capable;
+    cxl->config.guest_owned = cxl->mode == VFIO_CXL_MODE_GUEST;
+    cxl->config.mem = &cxl->mem;
+    cxl->config.hdm = &cxl->hdm;
+    vfio_cxl_config_init(&cxl->config);
     /* Every reset does this again; here it can still be refused */
     if (!vfio_cxl_firmware_init(cxl, &err)) {
-        vfio_cxl_refuse_device(err, errp);
+        vfio_cxl_refuse_device(cxl, err, errp);
         return false;
     }
 
@@ -635,30 +582,90 @@ static bool vfio_cxl_build(VFIOCXL *cxl, Error **errp)
     return true;
 }
 
-bool vfio_cxl_setup(VFIOPCIDevice *vdev, Error **errp)
+/* Lay the overlay over [@start, ...) of the BAR that has the registers */
+static void vfio_cxl_add_overlay(VFIOCXL *cxl, uint64_t start)
 {
+    memory_region_add_subregion_overlap(cxl->vdev->bars[cxl->layout.bar].mr,
+                                        start, &cxl->regs.mr, 1);
+}
+
+/*
+ * A plain PCI device, without its memory.  The physical decoders must not be
+ * the guest's for that: the page that they stand in is hidden.
+ */
+static bool vfio_cxl_setup_plain(VFIOCXL *cxl, Error **errp)
+{
+    VFIOPCIDevice *vdev = cxl->vdev;
+    VFIOCXLLayout *layout = &cxl->layout;
+    uint64_t start, end;
+    Error *err = NULL;
+
+    cxl->mode = VFIO_CXL_MODE_OFF;
+    if (!vfio_cxl_contract_read_place(&vdev->vbasedev, layout, &err)) {
+        error_setg(errp, "%s; without that the physical decoders cannot be "
+                   "hidden from the guest", error_get_pretty(err));
+        error_free(err);
+        return false;
+    }
+    start = ROUND_DOWN(layout->regs_bar_offset, CXL2_COMPONENT_CM_REGION_SIZE);
+    end = MIN(ROUND_UP(layout->regs_bar_offset + layout->regs_size,
+                       CXL2_COMPONENT_CM_REGION_SIZE),
+              vdev->bars[layout->bar].region.size);
+    if (!vfio_cxl_check_msix(cxl, start, end - start, errp)) {
+        return false;
+    }
+    vfio_cxl_regs_init_hidden(&cxl->regs, OBJECT(vdev), &vdev->vbasedev,
+                              end - start);
+    vfio_cxl_add_overlay(cxl, start);
+
+    cxl->config.vdev = vdev;
+    cxl->config.cache_capable = layout->cache_capable;
+    cxl->config.dvsec = vfio_cxl_config_find_dvsec(PCI_DEVICE(vdev), NULL);
+    if (cxl->config.dvsec) {
+        vfio_cxl_config_init(&cxl->config);
+    }
+    trace_vfio_cxl_setup_plain(vdev->vbasedev.name, layout->bar, start,
+                               end - start);
+    return true;
+}
+
+/*
+ * A machine that ran before the kernel knew of CXL runs after it does: nobody
+ * asked for CXL where the device has no place for it, or no memory.
+ */
+static bool vfio_cxl_is_plain(VFIOCXL *cxl)
+{
+    VFIOPCIDevice *vdev = cxl->vdev;
+    Error *err = NULL;
+
+    if (vdev->cxl_mode != VFIO_CXL_MODE_AUTO) {
+        return vdev->cxl_mode == VFIO_CXL_MODE_OFF;
+    }
+    if (!vfio_cxl_topology_is_cxl(PCI_DEVICE(vdev), &err)) {
+        warn_report(VFIO_MSG_PREFIX "%s; used as a plain PCI device without "
+                    "its CXL memory, x-cxl-decoders=off says that this is "
+                    "meant", vdev->vbasedev.name, error_get_pretty(err));
+        error_free(err);
+        return true;
+    }
+    if (!vfio_cxl_contract_has_memory(&vdev->vbasedev)) {
+        warn_report(VFIO_MSG_PREFIX "CXL: the kernel flags the device as CXL "
+                    "but gives no CXL memory region, expected one; used as a "
+                    "plain PCI device, a kernel that gives the memory is "
+                    "needed for more", vdev->vbasedev.name);
+        return true;
+    }
+    return false;
+}
+
+/* A device with memory, whose decoders the guest sees */
+static bool vfio_cxl_setup_memory(VFIOCXL *cxl, Error **errp)
+{
+    VFIOPCIDevice *vdev = cxl->vdev;
     VFIODevice *vbasedev = &vdev->vbasedev;
-    VFIOCXLLayout *layout;
-    VFIOCXL *cxl;
+    VFIOCXLLayout *layout = &cxl->layout;
 
-    if (!vfio_cxl_contract_present(vbasedev)) {
-        return true;
-    }
-    if (vdev->cxl_mode == VFIO_CXL_MODE_OFF) {
-        uint16_t dvsec = vfio_cxl_dvsec_find(PCI_DEVICE(vdev), NULL);
-
-        /* Left out or not, the host's addresses are not the guest's to read */
-        if (dvsec) {
-            vfio_cxl_dvsec_emulate_ranges(vdev, dvsec, false);
-        }
-        return true;
-    }
-
-    cxl = g_new0(VFIOCXL, 1);
-    cxl->vdev = vdev;
-    layout = &cxl->layout;
-    if (!vfio_cxl_learn(cxl, errp)) {
-        g_free(cxl);
+    if (!vfio_cxl_read_device(cxl, errp)) {
         return false;
     }
     trace_vfio_cxl_setup(vbasedev->name,
@@ -666,23 +673,19 @@ bool vfio_cxl_setup(VFIOPCIDevice *vdev, Error **errp)
                          layout->regs_bar_offset + layout->hdm_offset,
                          layout->decoder_count, layout->committed,
                          layout->mem_size);
-    /* All that can be refused has been, when this is done */
+    /* After these two nothing fails */
     if (!vfio_cxl_place(cxl, errp)) {
-        g_free(cxl);
         return false;
     }
     if (!vfio_cxl_build(cxl, errp)) {
         vfio_cxl_release_bridge(cxl);
-        g_free(cxl);
         return false;
     }
     cxl->bridge_changed.notify = vfio_cxl_bridge_changed;
     cxl_host_add_decode_notifier(cxl->topo.host, &cxl->bridge_changed);
 
     vfio_cxl_regs_init(&cxl->regs, OBJECT(vdev), vbasedev, layout, &cxl->hdm);
-    memory_region_add_subregion_overlap(vdev->bars[layout->bar].mr,
-                                        layout->regs_bar_offset,
-                                        &cxl->regs.mr, 1);
+    vfio_cxl_add_overlay(cxl, layout->regs_bar_offset);
     vfio_cxl_warn_surplus(cxl);
     vfio_cxl_warn_passthrough(cxl);
     cxl->qom = (VFIOCXLQom) {
@@ -698,8 +701,39 @@ bool vfio_cxl_setup(VFIOPCIDevice *vdev, Error **errp)
         cxl->machine_done.notify = vfio_cxl_machine_done;
         qemu_add_machine_init_done_notifier(&cxl->machine_done);
     }
+    return true;
+}
+
+bool vfio_cxl_setup(VFIOPCIDevice *vdev, Error **errp)
+{
+    VFIOCXL *cxl;
+
+    if (!vfio_cxl_contract_present(&vdev->vbasedev)) {
+        return true;
+    }
+    cxl = g_new0(VFIOCXL, 1);
+    cxl->vdev = vdev;
+    if (vfio_cxl_is_plain(cxl) ? !vfio_cxl_setup_plain(cxl, errp)
+                               : !vfio_cxl_setup_memory(cxl, errp)) {
+        g_free(cxl);
+        return false;
+    }
+    cxl->exit.notify = vfio_cxl_at_exit;
+    qemu_add_exit_notifier(&cxl->exit);
     vdev->cxl = cxl;
     return true;
+}
+
+static void vfio_cxl_exit_memory(VFIOCXL *cxl)
+{
+    vfio_cxl_qom_del(&cxl->qom, OBJECT(cxl->vdev));
+    notifier_remove(&cxl->bridge_changed);
+    vfio_cxl_release_bridge(cxl);
+    if (cxl->machine_done.notify) {
+        qemu_remove_machine_init_done_notifier(&cxl->machine_done);
+    }
+    migrate_del_blocker(&cxl->migration_blocker);
+    vfio_cxl_memory_exit(&cxl->mem);
 }
 
 void vfio_cxl_exit(VFIOPCIDevice *vdev)
@@ -709,20 +743,17 @@ void vfio_cxl_exit(VFIOPCIDevice *vdev)
     if (!cxl) {
         return;
     }
-    vfio_cxl_qom_del(&cxl->qom, OBJECT(vdev));
-    notifier_remove(&cxl->bridge_changed);
-    vfio_cxl_release_bridge(cxl);
-    if (cxl->machine_done.notify) {
-        qemu_remove_machine_init_done_notifier(&cxl->machine_done);
-    }
-    migrate_del_blocker(&cxl->migration_blocker);
+    qemu_remove_exit_notifier(&cxl->exit);
     memory_region_del_subregion(vdev->bars[cxl->layout.bar].mr, &cxl->regs.mr);
-    vfio_cxl_memory_exit(&cxl->mem);
+    if (cxl->mode != VFIO_CXL_MODE_OFF) {
+        vfio_cxl_exit_memory(cxl);
+    }
 
     /* The kernel resets the device once nobody has it open any more */
-    vfio_cxl_pre_reset(vdev);
-    vfio_cxl_dvsec_allow_caching(&vdev->vbasedev, cxl->dvsec, &cxl->write_back,
-                                 true);
+    vfio_cxl_write_back(cxl);
+    if (cxl->config.dvsec) {
+        vfio_cxl_config_allow_caching(&cxl->config, true);
+    }
 }
 
 void vfio_cxl_finalize(VFIOPCIDevice *vdev)
@@ -732,7 +763,9 @@ void vfio_cxl_finalize(VFIOPCIDevice *vdev)
     if (!cxl) {
         return;
     }
-    vfio_cxl_memory_finalize(&cxl->mem);
+    if (cxl->mode != VFIO_CXL_MODE_OFF) {
+        vfio_cxl_memory_finalize(&cxl->mem);
+    }
     g_clear_pointer(&vdev->cxl, g_free);
 }
 

@@ -41,11 +41,14 @@ void vfio_cxl_finalize(VFIOPCIDevice *vdev);
 /*
  * Around a guest's write of @len bytes @val to config space at @addr: what
  * takes the memory away from under a mapping has to find it unmapped, what
- * brings it back maps it.
+ * brings it back maps it.  The value returned is what the device may have.
  */
-void vfio_cxl_config_write_begin(VFIOPCIDevice *vdev, uint32_t addr,
-                                 uint32_t val, int len);
+uint32_t vfio_cxl_config_write_begin(VFIOPCIDevice *vdev, uint32_t addr,
+                                     uint32_t val, int len);
 void vfio_cxl_config_write_end(VFIOPCIDevice *vdev, uint32_t addr, int len);
+
+/* A guest's read of @len bytes of config space at @addr is to be answered */
+void vfio_cxl_config_read(VFIOPCIDevice *vdev, uint32_t addr, int len);
 
 /*
  * A reset of the device is about to begin: what it caches of the host's memory

@@ -20,16 +20,15 @@ constexpr std::uint32_t HighBits = 0xf0000000;
 // clear memory, viral.
 constexpr std::uint16_t CapabilityBits = 0x499e;
 constexpr std::uint16_t ControlIoEnable = 1U << 1;
-constexpr std::uint16_t ControlMemEnable = 1U << 2;
 constexpr std::uint16_t CacheSize1M = 0x1001; // 16 units of 64 KiB
-constexpr std::uint32_t RangeValidActive = 0x3;
+constexpr std::uint32_t RangeValidActive = dvsec::MemoryInfoValid | dvsec::MemoryActive;
 constexpr std::uint16_t FlexCacheIoMem68 = 0x27;
 
 std::vector<Register> device_rows(const DvsecSetup &setup) {
     const auto cache = setup.cache_capable ? dvsec::CacheCapable : std::uint16_t{0};
     const auto writeback = setup.cache_capable ? dvsec::CacheWritebackCapable : std::uint16_t{0};
     const unsigned control =
-        setup.committed ? ControlIoEnable | ControlMemEnable | cache : unsigned{ControlIoEnable};
+        setup.committed ? ControlIoEnable | dvsec::MemEnable | cache : unsigned{ControlIoEnable};
     const std::uint64_t base = setup.committed ? setup.host_base : 0;
     const std::uint64_t size = setup.memory_size;
     return {
@@ -113,6 +112,17 @@ Doorbells take_doorbells(pci::ConfigSpace &config) {
     const unsigned rest = control & ~unsigned{dvsec::InitCacheWbi} & ~unsigned{dvsec::InitCxlReset};
     config.registers().set(at, static_cast<std::uint16_t>(rest));
     return {(control & dvsec::InitCacheWbi) != 0, (control & dvsec::InitCxlReset) != 0};
+}
+
+void set_memory_active(pci::ConfigSpace &config, bool active) {
+    const std::uint32_t at = DeviceDvsecOffset + dvsec::Range1SizeLow;
+    const auto low = config.registers().get<std::uint32_t>(at);
+    config.registers().set(at, active ? low | dvsec::MemoryActive : low & ~dvsec::MemoryActive);
+}
+
+bool memory_enabled(const pci::ConfigSpace &config) {
+    const auto control = config.registers().get<std::uint16_t>(DeviceDvsecOffset + dvsec::Control);
+    return (control & dvsec::MemEnable) != 0;
 }
 
 bool cache_is_invalid(const pci::ConfigSpace &config) {

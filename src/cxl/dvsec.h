@@ -33,6 +33,7 @@ inline constexpr std::uint32_t RangeStride = 0x10; ///< from a register of range
 inline constexpr std::uint16_t CacheCapable = 1U << 0;
 inline constexpr std::uint16_t CacheWritebackCapable = 1U << 6;
 inline constexpr std::uint16_t CacheEnable = 1U << 0;
+inline constexpr std::uint16_t MemEnable = 1U << 2;
 inline constexpr std::uint16_t ControlWritable = 0x4ffd;
 inline constexpr std::uint16_t InitCacheWbi = 1U << 1;
 inline constexpr std::uint16_t InitCxlReset = 1U << 2;
@@ -40,6 +41,8 @@ inline constexpr std::uint16_t CacheInvalid = 1U << 0;
 inline constexpr std::uint16_t ResetDone = 1U << 1;
 inline constexpr std::uint16_t ResetError = 1U << 2;
 inline constexpr std::uint16_t ConfigLock = 1U << 0;
+inline constexpr std::uint32_t MemoryInfoValid = 1U << 0; ///< of a range's SIZE_LOW
+inline constexpr std::uint32_t MemoryActive = 1U << 1;
 } // namespace dvsec
 
 struct DvsecSetup {
@@ -77,6 +80,13 @@ struct Doorbells {
 
 /// The doorbell bits of CONTROL2 that a guest has set since the last call; they read 0 afterwards.
 Doorbells take_doorbells(pci::ConfigSpace &config);
+
+/// Memory_Active of range 1: the memory is initialised and can be used (CXL r3.1
+/// section 8.1.3.8.2).
+void set_memory_active(pci::ConfigSpace &config, bool active);
+
+/// Mem_Enable of CONTROL: the device decodes CXL.mem (CXL r3.1 section 8.1.3.2).
+bool memory_enabled(const pci::ConfigSpace &config);
 
 /// Has a cache write-back been done since the last reset?
 bool cache_is_invalid(const pci::ConfigSpace &config);

@@ -25,6 +25,7 @@ typedef struct Window {
 /* What the decoder block says of each decoder */
 typedef struct View {
     bool decodes[VFIO_CXL_HDM_MAX_DECODERS];
+    bool locked[VFIO_CXL_HDM_MAX_DECODERS];     /* when it was committed */
     VFIOCXLHdmRange ranges[VFIO_CXL_HDM_MAX_DECODERS];
     uint8_t registers[VFIO_CXL_HDM_BLOCK_SIZE(VFIO_CXL_HDM_MAX_DECODERS)];
 } View;
@@ -121,12 +122,25 @@ static void check_locked(const View *before, const View *after)
     for (n = 0; n < VFIO_CXL_HDM_MAX_DECODERS; n++) {
         size_t at = A_VFIO_CXL_HDM_DECODER0_BASE_LO +
                     n * VFIO_CXL_HDM_DECODER_STRIDE;
-        uint32_t ctrl = control(before, n);
 
-        if (bit(ctrl, LOCK) && bit(ctrl, COMMITTED)) {
+        if (before->locked[n]) {
             g_assert(!memcmp(before->registers + at, after->registers + at,
                              VFIO_CXL_HDM_DECODER_STRIDE));
         }
+    }
+}
+
+/* CXL r3.1 Section 8.2.4.20.7: LOCK_ON_COMMIT counts at the commit */
+static void track_locks(const View *before, View *now)
+{
+    unsigned n;
+
+    for (n = 0; n < VFIO_CXL_HDM_MAX_DECODERS; n++) {
+        uint32_t ctrl = control(now, n);
+
+        now->locked[n] = bit(ctrl, COMMITTED) &&
+                         (bit(control(before, n), COMMITTED)
+                          ? before->locked[n] : bit(ctrl, LOCK));
     }
 }
 
@@ -157,6 +171,10 @@ static void step(VFIOCXLHdm *hdm, Window *w, const uint8_t *in, View *now)
         vfio_cxl_hdm_read(hdm, offset, size);
         g_assert(!w->changes);
         break;
+    case 3:
+        vfio_cxl_hdm_disable(hdm);
+        g_assert(!vfio_cxl_hdm_enabled(hdm));
+        break;
     default:
         guest = true;
         size = 1 << size % 4;
@@ -166,6 +184,7 @@ static void step(VFIOCXLHdm *hdm, Window *w, const uint8_t *in, View *now)
 
     look(hdm, now);
     check(hdm, w, now);
+    track_locks(&before, now);
     if (guest) {
         check_locked(&before, now);
         g_assert(size >= 4 || !memcmp(before.registers, now->registers,

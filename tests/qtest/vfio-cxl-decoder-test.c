@@ -194,7 +194,7 @@ static void assert_guest_decoders(Vm *vm, Model *m, const Slice *s,
 {
     unsigned n;
 
-    pci_enable(vm, 0);
+    guest_enable(vm, 0);
     qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
     g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, 0)) & 0xf, ==, count / 2);
 
@@ -335,7 +335,7 @@ static void test_skip_guest(void)
     };
     Slice from_zero = { .base = base, .size = UNIT };
 
-    pci_enable(vm, 0);
+    guest_enable(vm, 0);
     bridge_program(vm, 0, base, 4 * UNIT, CTRL_COMMIT);
     qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
 
@@ -379,7 +379,7 @@ static void test_skip_guest_alone(void)
         { .base = base + UNIT, .size = UNIT, .skip = UNIT, .dpa = 3 * UNIT },
     };
 
-    pci_enable(vm, 0);
+    guest_enable(vm, 0);
     qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
     assert_commit_fails(vm, 0, (Slice) { .base = base, .size = UNIT,
                                          .skip = 4 * UNIT });
@@ -407,6 +407,7 @@ static void test_skip_guest_alone(void)
 typedef struct Oracle {
     uint8_t bytes[BLOCK];
     Slice active[2];                /* what is decoded; size 0: nothing */
+    bool locked[2];                 /* by the commit */
     uint64_t window, window_size;
     uint64_t capacity;
 } Oracle;
@@ -448,6 +449,7 @@ static bool oracle_commit(Oracle *o, unsigned n)
         return false;
     }
     o->active[n] = (Slice) { .base = base, .size = size, .dpa = dpa + skip };
+    o->locked[n] = oracle_get(o, HDM_CTRL(n)) & CTRL_LOCK;
     return true;
 }
 
@@ -461,7 +463,8 @@ static void oracle_write_ctrl(Oracle *o, unsigned n, uint32_t value)
         oracle_is_committed(o, 1)) {
         return;
     }
-    value &= 0x33ff;
+    /* No BI, no UIO: the path to the host has neither */
+    value &= 0x13ff;
     stl_le_p(o->bytes + at, value);
     if (!(value & CTRL_COMMIT)) {
         o->active[n] = (Slice) { 0 };
@@ -483,8 +486,8 @@ static void oracle_write_register(Oracle *o, unsigned at, uint32_t value)
     if (at == HDM_GLOBAL) {
         stl_le_p(o->bytes + at, value & 3);
     }
-    if (at < HDM_BASE(0) ||
-        (oracle_get(o, HDM_CTRL(n)) & CTRL_FIRMWARE) == CTRL_FIRMWARE) {
+    /* CXL r3.1 Section 8.2.4.20.7: what is locked was so when it committed */
+    if (at < HDM_BASE(0) || o->locked[n]) {
         return;
     }
     if (at == HDM_CTRL(n)) {
@@ -561,6 +564,7 @@ static void sweep_enable(Vm *vm, const Sweep *sweep, const Oracle *o)
 {
     pci_enable(vm, 0);
     if (!sweep->firmware) {
+        set_mem_enable(vm, 0, true);
         bridge_program(vm, 0, o->window, o->window_size, CTRL_COMMIT);
     }
 }
@@ -600,6 +604,7 @@ static void sweep_start(Vm *vm, const Sweep *sweep, Oracle *o)
 
     memset(o->bytes, 0, sizeof(o->bytes));
     memset(o->active, 0, sizeof(o->active));
+    memset(o->locked, 0, sizeof(o->locked));
     /* Two decoders, device-coherent only; no interleaving, UIO or poison */
     stl_le_p(o->bytes, 1 | (qtest_readl(vm->qts, hdm_at(0, 0)) & 0xf0) |
              1 << 21);
@@ -613,6 +618,7 @@ static void sweep_start(Vm *vm, const Sweep *sweep, Oracle *o)
             stl_le_p(o->bytes + HDM_CTRL(n), CTRL_COMMIT | CTRL_COMMITTED |
                      (sweep->firmware ? CTRL_LOCK : 0));
             o->active[n] = s;
+            o->locked[n] = sweep->firmware;
         }
     }
 }

@@ -249,7 +249,7 @@ static void test_guest(void)
     uint64_t base = window_base(vm, 0);
     unsigned i, maps;
 
-    pci_enable(vm, 0);
+    guest_enable(vm, 0);
     ledger_assert(l, vm, base, true);
     maps = l->maps;
     qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);

@@ -843,7 +843,7 @@ static void assert_guest_mode(Vm *vm, Model *m, uint64_t size)
 {
     uint64_t base = window_base(vm, 0);
 
-    pci_enable(vm, 0);
+    guest_enable(vm, 0);
     bridge_program(vm, 0, base, 512 * MiB, CTRL_COMMIT);
     assert_dvsec_base(vm, 0, 0);
     g_assert_cmphex(qtest_readl(vm->qts, hdm_at(0, HDM_CTRL(0))), ==, 0);
@@ -1004,6 +1004,7 @@ typedef struct Refusal {
     const char *text;
     const char *only;           /* generation or architecture, NULL: all */
     bool cold_only;             /* device_add cannot get there */
+    bool nowhere;               /* it is not known what would be to hide */
 } Refusal;
 
 #define SWITCH \
@@ -1045,7 +1046,7 @@ static const Refusal refusals[] = {
     }, {
         .name = "on-the-root-bus",
         .args = TOPOLOGY,
-        .device = "'bus': 'pcie.0'",
+        .device = "'bus': 'pcie.0', 'x-cxl-decoders': 'locked'",
         .text = "CXL: the device is on root bus 'pcie.0' itself, expected it "
                 "below a cxl-rp on a pxb-cxl; set its bus= to the id of such a "
                 "root port",
@@ -1053,7 +1054,7 @@ static const Refusal refusals[] = {
     }, {
         .name = "below-a-switch",
         .args = TOPOLOGY SWITCH,
-        .device = "'bus': 'ds0'",
+        .device = "'bus': 'ds0', 'x-cxl-decoders': 'guest'",
         .text = "CXL: 'ds0' above the device is a port of a switch or below "
                 "one, expected a root port of a pxb-cxl; set the device's bus= "
                 "to the id of a cxl-rp",
@@ -1061,12 +1062,14 @@ static const Refusal refusals[] = {
         .name = "port-not-on-cxl",
         .args = WINDOW_0 BRIDGE_0
                 "-device pcie-root-port,id=rp0,bus=pcie.0,chassis=0,slot=0 ",
+        .device = "'bus': 'rp0', 'x-cxl-decoders': 'locked'",
         .text = "CXL: root port 'rp0' is on bus 'pcie.0', which is not a CXL "
                 "bus, expected a cxl-rp with bus= set to the id of a pxb-cxl",
     }, {
         .name = "port-not-cxl",
         .args = WINDOW_0 BRIDGE_0
                 "-device pcie-root-port,id=rp0,bus=cxl.0,chassis=0,slot=0 ",
+        .device = "'bus': 'rp0', 'x-cxl-decoders': 'guest'",
         .text = "CXL: 'rp0' above the device is a pcie-root-port, expected a "
                 "cxl-rp; set the device's bus= to the id of one",
     }, {
@@ -1177,10 +1180,12 @@ static const Refusal refusals[] = {
         .name = "no-memory-region",
         .model = "--fault no-memory-region",
         .args = TOPOLOGY,
+        .device = "'bus': 'rp0', 'x-cxl-decoders': 'locked'",
         .text = "CXL: the device is flagged as CXL but has no CXL memory "
                 "region (type 0x80001e98, subtype 1)",
     }, {
         .name = "no-comp-regs-region",
+        .nowhere = true,
         .model = "--fault no-comp-regs-region",
         .args = TOPOLOGY,
         .text = "CXL: the device is flagged as CXL but has no component "
@@ -1199,12 +1204,14 @@ static const Refusal refusals[] = {
                 "readable and writable",
     }, {
         .name = "bar-index-6",
+        .nowhere = true,
         .model = "--fault bar-index-6",
         .args = TOPOLOGY,
         .text = "CXL: component registers are said to stand in BAR 6, "
                 "expected 0 to 5",
     }, {
         .name = "bar-index-absent",
+        .nowhere = true,
         .model = "--fault bar-index-absent",
         .args = TOPOLOGY,
         .only = "live",
@@ -1212,6 +1219,7 @@ static const Refusal refusals[] = {
                 "expected them dword aligned inside BAR 4 of 0x0 bytes",
     }, {
         .name = "block-outside-bar",
+        .nowhere = true,
         .model = "--fault block-outside-bar",
         .args = TOPOLOGY,
         .only = "live",
@@ -1219,6 +1227,7 @@ static const Refusal refusals[] = {
                 "expected them dword aligned inside BAR 0 of 0x100000 bytes",
     }, {
         .name = "block-across-bar-end",
+        .nowhere = true,
         .model = "--fault block-across-bar-end",
         .args = TOPOLOGY,
         .only = "live",
@@ -1226,6 +1235,7 @@ static const Refusal refusals[] = {
                 "expected them dword aligned inside BAR 0 of 0x100000 bytes",
     }, {
         .name = "block-unaligned",
+        .nowhere = true,
         .model = "--fault block-unaligned",
         .args = TOPOLOGY,
         .only = "live",
@@ -1326,6 +1336,7 @@ static const Refusal refusals[] = {
                 "region of 0x230 bytes",
     }, {
         .name = "device-cap-48",
+        .nowhere = true,
         .model = "--fault device-cap-48",
         .args = TOPOLOGY,
         .only = "shadow",
@@ -1335,6 +1346,7 @@ static const Refusal refusals[] = {
                 "a kernel of one of these",
     }, {
         .name = "device-cap-version-2",
+        .nowhere = true,
         .model = "--fault device-cap-version-2",
         .args = TOPOLOGY,
         .only = "shadow",
@@ -1342,6 +1354,7 @@ static const Refusal refusals[] = {
                 "expected 32 and 1",
     }, {
         .name = "device-info-once",
+        .nowhere = true,
         .model = "--fault device-info-once",
         .args = TOPOLOGY,
         .only = "shadow",
@@ -1349,6 +1362,7 @@ static const Refusal refusals[] = {
         .text = "CXL: reading the device info failed: Input/output error",
     }, {
         .name = "comp-regs-cap-version-2",
+        .nowhere = true,
         .model = "--fault comp-regs-cap-version-2",
         .args = TOPOLOGY,
         .only = "live",
@@ -1382,6 +1396,7 @@ static const Refusal refusals[] = {
                 "DVSEC (vendor 0x1e98, id 0) in its config space",
     }, {
         .name = "device-cap-missing",
+        .nowhere = true,
         .model = "--fault device-cap-missing",
         .args = TOPOLOGY,
         .only = "shadow",
@@ -1390,13 +1405,16 @@ static const Refusal refusals[] = {
     },
 };
 
-/* A device that makes no sense has an option left; others are told theirs */
+/*
+ * A device that makes no sense has an option left, unless its decoders may be
+ * anywhere; others are told theirs
+ */
 #define WAY_OUT "; x-cxl-decoders=off uses the device as a plain PCI device"
 
 static char *refusal_text(const Refusal *r, Model *m)
 {
     bool senseless = r->model && strstr(r->model, "--fault") &&
-                     !strchr(r->text, '=');
+                     !strchr(r->text, '=') && !r->nowhere;
 
     return g_strdup_printf("vfio %s: %s%s", m->name, r->text,
                            senseless ? WAY_OUT : "");

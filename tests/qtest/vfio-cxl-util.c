@@ -570,6 +570,41 @@ void pci_enable(Vm *vm, unsigned i)
     dev_set_command(vm, i, COMMAND_MEMORY | COMMAND_MASTER);
 }
 
+static uint64_t dvsec_control(Vm *vm, unsigned i)
+{
+    uint16_t dvsec = find_dvsec(vm, i, DVSEC_DEVICE);
+
+    g_assert_cmphex(dvsec, !=, 0);
+    return dev_at(vm, i, dvsec + DVSEC_CONTROL);
+}
+
+bool mem_enabled(Vm *vm, unsigned i)
+{
+    return qtest_readw(vm->qts, dvsec_control(vm, i)) & CONTROL_MEM_ENABLE;
+}
+
+void set_mem_enable(Vm *vm, unsigned i, bool enable)
+{
+    uint64_t at = dvsec_control(vm, i);
+    uint16_t value = qtest_readw(vm->qts, at) & ~CONTROL_MEM_ENABLE;
+
+    qtest_writew(vm->qts, at, value | (enable ? CONTROL_MEM_ENABLE : 0));
+}
+
+void guest_enable(Vm *vm, unsigned i)
+{
+    pci_enable(vm, i);
+    set_mem_enable(vm, i, true);
+}
+
+uint32_t range_status(Vm *vm, unsigned i, unsigned n)
+{
+    uint16_t dvsec = find_dvsec(vm, i, DVSEC_DEVICE);
+
+    return dev_read(vm, i, dvsec + DVSEC_SIZE_LO(n)) &
+           (RANGE_VALID | RANGE_ACTIVE);
+}
+
 uint8_t find_cap(Vm *vm, unsigned i, uint8_t id)
 {
     uint8_t at = dev_read(vm, i, 0x34);

@@ -59,6 +59,16 @@
 #define EXT_CAP_DVSEC   0x23
 #define CXL_VENDOR      0x1e98
 #define DVSEC_DEVICE    0
+#define DVSEC_CAPABILITY 0x0a
+#define DVSEC_CONTROL   0x0c
+#define DVSEC_CONTROL2  0x10
+#define DVSEC_STATUS2   0x12
+#define DVSEC_LOCK      0x14
+#define DVSEC_SIZE_HI(n) (0x18 + 0x10 * (n))
+#define DVSEC_SIZE_LO(n) (0x1c + 0x10 * (n))
+#define DVSEC_BASE_HI(n) (0x20 + 0x10 * (n))
+#define DVSEC_BASE_LO(n) (0x24 + 0x10 * (n))
+#define CONTROL_MEM_ENABLE 0x0004u
 #define DVSEC_LOCATOR   8
 
 /* A running model and its two sockets, or the host's function */
@@ -247,6 +257,24 @@ void pci_setup(Vm *vm, unsigned i);
 
 /* And with memory space on */
 void pci_enable(Vm *vm, unsigned i);
+
+/*
+ * The same, and Mem_Enable of the CXL DVSEC, which a guest sets that programs
+ * the decoders itself
+ */
+void guest_enable(Vm *vm, unsigned i);
+
+/* Mem_Enable of the CXL DVSEC of the device below bridge @i */
+bool mem_enabled(Vm *vm, unsigned i);
+void set_mem_enable(Vm *vm, unsigned i, bool enable);
+
+/*
+ * The status bits of range @n of the CXL DVSEC, as the guest reads them:
+ * RANGE_VALID and RANGE_ACTIVE
+ */
+uint32_t range_status(Vm *vm, unsigned i, unsigned n);
+#define RANGE_VALID     1u
+#define RANGE_ACTIVE    2u
 
 /* Offset of capability @id; it has to be there */
 uint8_t find_cap(Vm *vm, unsigned i, uint8_t id);

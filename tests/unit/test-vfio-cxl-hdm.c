@@ -63,7 +63,7 @@ static const Register decoder_registers[] = {
     { BASE_HI, 0xffffffff, true },
     { SIZE_LO, 0xf0000000, true },
     { SIZE_HI, 0xffffffff, true },
-    { CTRL,    0x000033ff, true },
+    { CTRL,    0x000013ff, true },  /* no BI, no UIO */
     { SKIP_LO, 0xf0000000, true },
     { SKIP_HI, 0xffffffff, true },
     { 0x1c,    0x00000000, true },  /* reserved */
@@ -346,7 +346,7 @@ static void fill(Fixture *f, unsigned count, State state, GByteArray *image)
 
         program(f, n, base, size, skip);
         if (state == LOCKED) {
-            bits |= CTRL_LOCK | CTRL_BI;
+            bits |= CTRL_LOCK;
         }
         if (state != EMPTY) {
             bits |= CTRL_COMMIT;
@@ -408,7 +408,7 @@ static void test_reads(const void *opaque)
  * one register that does more than hold bits.
  */
 static void oracle_write(GByteArray *image, unsigned count, uint64_t at,
-                         uint32_t value)
+                         uint32_t value, bool *locked)
 {
     Register r = oracle(count, at);
     uint8_t *p = image->data + at;
@@ -417,10 +417,9 @@ static void oracle_write(GByteArray *image, unsigned count, uint64_t at,
     if (r.lockable) {
         unsigned n = (at - REG_DECODERS) / STRIDE;
         uint32_t now = image_reg(image, reg(n, CTRL));
-        uint32_t lock = CTRL_LOCK | CTRL_COMMITTED;
         bool first = n == 0, last = n == count - 1;
 
-        if ((now & lock) == lock) {
+        if (locked[n]) {
             return;
         }
         if (r.offset == CTRL) {
@@ -436,6 +435,8 @@ static void oracle_write(GByteArray *image, unsigned count, uint64_t at,
                 /* In order: only the first one may come, if not interleaved */
                 new |= first && !(value & CTRL_IW) ? CTRL_COMMITTED
                                                    : CTRL_ERROR;
+                /* What is locked was so when it committed, not later */
+                locked[n] = (new & CTRL_COMMITTED) && (value & CTRL_LOCK);
             }
             stl_le_p(p, new);
             return;
@@ -468,16 +469,19 @@ static void test_writes(const void *opaque)
         for (p = 0; p < ARRAY_SIZE(patterns); p++) {
             for (size = 1; size <= 8; size *= 2) {
                 for (at = 0; at < end; at++) {
+                    bool locked[10];
+
                     fill(&f, count, state, image);
+                    memset(locked, state == LOCKED, sizeof(locked));
                     vfio_cxl_hdm_write(&f.hdm, at, patterns[p], size);
 
                     /* Whole registers are written, or nothing is */
                     if (size >= 4 && at % 4 == 0) {
-                        oracle_write(image, count, at, patterns[p]);
+                        oracle_write(image, count, at, patterns[p], locked);
                     }
                     if (size == 8 && at % 4 == 0) {
                         oracle_write(image, count, at + 4,
-                                     patterns[p] >> 32);
+                                     patterns[p] >> 32, locked);
                     }
                     for (check = 0; check < image->len; check += 4) {
                         uint32_t is = get(&f, check);
@@ -585,9 +589,10 @@ static void test_commit_every_attribute(void)
     start(&f, 1);
     enable(&f);
     program(&f, 0, WINDOW, UNIT, 0);
+    /* But BI, which the path to the host has not */
     put(&f, reg(0, CTRL), CTRL_COMMIT | CTRL_IG | CTRL_TYPE | CTRL_BI);
     g_assert_cmphex(ctrl(&f, 0), ==, CTRL_COMMIT | CTRL_COMMITTED | CTRL_IG |
-                    CTRL_TYPE | CTRL_BI);
+                    CTRL_TYPE);
     assert_decodes(&f, 0, WINDOW, UNIT, 0);
 }
 
@@ -943,7 +948,48 @@ static void test_lock_needs_commit(void)
     g_assert_cmphex(ctrl(&f, 0), ==, 0);
 }
 
+/* Written to a decoder that is committed it counts at the next commit only */
+static void test_lock_is_latched(void)
+{
+    Fixture f;
+
+    start(&f, 1);
+    enable(&f);
+    program(&f, 0, WINDOW, UNIT, 0);
+    put(&f, reg(0, CTRL), CTRL_COMMIT);
+    put(&f, reg(0, CTRL), CTRL_COMMIT | CTRL_LOCK);
+    g_assert_cmphex(ctrl(&f, 0), ==, CTRL_COMMIT | CTRL_LOCK | CTRL_COMMITTED);
+    g_assert_false(vfio_cxl_hdm_locked(&f.hdm, 0));
+    put(&f, reg(0, CTRL), CTRL_LOCK);
+    g_assert_cmphex(ctrl(&f, 0), ==, CTRL_LOCK);
+    g_assert_false(decodes(&f, 0));
+
+    put(&f, reg(0, CTRL), CTRL_COMMIT | CTRL_LOCK);
+    g_assert_true(vfio_cxl_hdm_locked(&f.hdm, 0));
+    put(&f, reg(0, CTRL), 0);
+    assert_decodes(&f, 0, WINDOW, UNIT, 0);
+}
+
 /* Global enable */
+
+/* As a CXL reset does: nothing is decoded, decoders stay as they are */
+static void test_disable(void)
+{
+    Fixture f;
+
+    start(&f, 1);
+    put(&f, REG_GLOBAL, GLOBAL_ENABLE | GLOBAL_POISON);
+    commit(&f, 0, WINDOW, UNIT);
+    f.changed = 0;
+    vfio_cxl_hdm_disable(&f.hdm);
+    g_assert_cmphex(get(&f, REG_GLOBAL), ==, GLOBAL_POISON);
+    g_assert_cmpuint(f.changed, ==, 1);
+    g_assert_false(vfio_cxl_hdm_enabled(&f.hdm));
+    g_assert_false(decodes(&f, 0));
+    g_assert_cmphex(ctrl(&f, 0), ==, CTRL_COMMIT | CTRL_COMMITTED);
+    enable(&f);
+    assert_decodes(&f, 0, WINDOW, UNIT, 0);
+}
 
 static void test_global_enable(void)
 {
@@ -1049,7 +1095,7 @@ static void test_firmware_commit(void)
     g_assert_cmpuint(f.changed, ==, 1);
     g_assert_cmpuint(f.asked, ==, 1);
     g_assert_cmphex(get(&f, REG_GLOBAL), ==, GLOBAL_ENABLE);
-    g_assert_cmphex(ctrl(&f, 0), ==, bits | CTRL_IG | CTRL_TYPE | CTRL_BI);
+    g_assert_cmphex(ctrl(&f, 0), ==, bits | CTRL_IG | CTRL_TYPE);
     assert_decodes(&f, 0, WINDOW, 2 * UNIT, UNIT);
 
     g_assert_true(vfio_cxl_hdm_firmware_commit(&f.hdm, 1, WINDOW + 2 * UNIT,
@@ -1256,6 +1302,8 @@ int main(int argc, char **argv)
                     test_lock_is_one_decoders);
     g_test_add_func("/vfio-cxl-hdm/lock/needs-commit", test_lock_needs_commit);
     g_test_add_func("/vfio-cxl-hdm/global-enable", test_global_enable);
+    g_test_add_func("/vfio-cxl-hdm/lock/is-latched", test_lock_is_latched);
+    g_test_add_func("/vfio-cxl-hdm/disable", test_disable);
     g_test_add_func("/vfio-cxl-hdm/global-enable/locked",
                     test_global_enable_locked);
     g_test_add_func("/vfio-cxl-hdm/reset", test_reset);

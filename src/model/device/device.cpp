@@ -204,6 +204,18 @@ Result<void> Device::check_access() const {
     return {};
 }
 
+Result<void> Device::check_memory() const {
+    if (auto refused = check_access(); !refused) {
+        return refused;
+    }
+    // A decoder that firmware committed decodes nothing without it. Of a device that firmware left
+    // alone the memory answers all the same, see contract/contract.h.
+    if (!config_.uncommitted && !cxl::memory_enabled(config_space_)) {
+        return fail(EIO, "Mem_Enable of the CXL Device DVSEC is not set");
+    }
+    return {};
+}
+
 Result<std::size_t> Device::read_region(std::uint32_t index, std::uint64_t offset, ByteSpan into) {
     if (index == contract::CompRegsRegion) {
         if (contract_->comp_regs_are_live()) {
@@ -221,7 +233,7 @@ Result<std::size_t> Device::read_region(std::uint32_t index, std::uint64_t offse
         config_space_.read(offset, into);
         return into.size();
     }
-    Result<void> done = check_access();
+    Result<void> done = index == contract::MemoryRegion ? check_memory() : check_access();
     if (done && index == VFIO_PCI_BAR0_REGION_INDEX + ComponentBar) {
         done = read_component_bar(offset, into);
     } else if (done && index == VFIO_PCI_BAR0_REGION_INDEX + EngineBar) {
@@ -247,7 +259,7 @@ Result<std::size_t> Device::write_region(std::uint32_t index, std::uint64_t offs
         write_config(offset, from);
         return from.size();
     }
-    Result<void> done = check_access();
+    Result<void> done = index == contract::MemoryRegion ? check_memory() : check_access();
     if (done && index == VFIO_PCI_BAR0_REGION_INDEX + ComponentBar) {
         done = write_component_bar(offset, from);
     } else if (done && index == VFIO_PCI_BAR0_REGION_INDEX + EngineBar) {
@@ -313,7 +325,9 @@ void Device::write_config(std::uint64_t offset, ByteView from) {
     const auto doorbells = cxl::take_doorbells(config_space_);
     if (doorbells.cache_writeback) {
         ++counters_.cache_writebacks;
-        cxl::set_status2(config_space_, cxl::dvsec::CacheInvalid, cxl::dvsec::CacheInvalid);
+        if (!busy_) {
+            cxl::set_status2(config_space_, cxl::dvsec::CacheInvalid, cxl::dvsec::CacheInvalid);
+        }
     }
     if (doorbells.cxl_reset) {
         ++counters_.cxl_resets;
@@ -363,6 +377,7 @@ Result<void> Device::full_reset() {
     // Configuration space is saved and restored around a reset by the kernel; D0 comes with it.
     config_space_.set_power_state(0);
     contract_->restored();
+    cxl::set_memory_active(config_space_, !busy_);
     gated_ = false;
     return {};
 }
@@ -392,6 +407,7 @@ void Device::opened(vfio_user::ClientMemory &client) {
     config_space_.reset();
     // The kernel enables the function when it is opened, and memory space with it.
     config_space_.set_memory_enabled(true);
+    cxl::set_memory_active(config_space_, !busy_);
     contract_->restored();
 }
 

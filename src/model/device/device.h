@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cxl/component.h"
+#include "cxl/dvsec.h"
 #include "model/contract/contract.h"
 #include "model/device/config.h"
 #include "model/device/dma_engine.h"
@@ -69,8 +70,11 @@ class Device : public vfio_user::DeviceOps, private EngineHost {
     /// True after a reset that failed: nothing answers until one succeeds.
     bool gated() const { return gated_; }
     bool is_open() const { return open_; }
-    /// Lets the device take its time: while busy its memory does not answer.
-    void set_busy(bool busy) { busy_ = busy; }
+    /// Lets the device take its time: while busy it does not answer, and its memory is not active.
+    void set_busy(bool busy) {
+        busy_ = busy;
+        cxl::set_memory_active(config_space_, !busy);
+    }
 
   private:
     Device(const Config &config, const Quirks &quirks, Memory memory, Memory bar_memory);
@@ -91,6 +95,8 @@ class Device : public vfio_user::DeviceOps, private EngineHost {
     Result<void> full_reset();
     /// BARs and device memory answer now. Error EIO otherwise.
     Result<void> check_access() const;
+    /// Device memory answers now. Error EIO otherwise.
+    Result<void> check_memory() const;
 
     Result<void> read_component_bar(std::uint64_t offset, ByteSpan into);
     Result<void> write_component_bar(std::uint64_t offset, ByteView from);

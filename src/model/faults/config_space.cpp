@@ -58,6 +58,14 @@ constexpr std::array kTable = {
                                  "CXL r3.1 8.1.3.8"});
               }
           }},
+    Fault{"memory-never-active", "never sets Memory_Active in the ranges of its DVSEC",
+          [](FaultView &view, Reply &reply) {
+              for (const std::uint32_t n : {0U, 1U}) {
+                  edit_dword(view, reply, ConfigRegion,
+                             Dvsec + cxl::dvsec::Range1SizeLow + n * cxl::dvsec::RangeStride,
+                             [](std::uint32_t value) { return value & ~cxl::dvsec::MemoryActive; });
+              }
+          }},
     // Resets and doorbells.
     Fault{"reset-fails", "fails every reset; its memory stays out of reach, RST_ERR is set",
           nullptr, nullptr, true},
