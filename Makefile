@@ -56,6 +56,14 @@ nested-shell: all ## a shell in that host (CONTRACT=live|shadow)
 	@scripts/build-qemu tests
 	@scripts/nested shell $(or $(CONTRACT),live)
 
+.PHONY: install
+install: all ## copy QEMU, its firmware and our programs to where they are used (PREFIX= DESTDIR=)
+	@packaging/install
+
+.PHONY: deb
+deb: all ## Debian packages of them, in build/deb
+	@packaging/deb
+
 .PHONY: bench
 bench: all ## measure CXL.mem, registers, start-up (ARCH= ACCEL= SIZE= ROUNDS=)
 	@build/bin/cxl-type2-bench

@@ -98,6 +98,8 @@ const std::vector<Rule> &rules() {
         {".", R"(make (check-)?nested)", MakeTarget, "other steps of make check run it"},
         {"testbed", R"(scripts/nested live (window|kvm)$)", Script, "other steps of make check run it"},
         {".", R"(make bench( [A-Z]+=\S+)*$)", MakeTarget, "takes minutes; another step of make check runs the least of it"},
+        {".", R"(make (install PREFIX=\S+|install|deb)$)", MakeTarget, "another step of make check packs, installs and uses it"},
+        {"README", R"(apt-get install \./build/deb/)", NoCommand, "another step of make check installs them, in a Debian of its own"},
         {".", R"(make qemu$)", MakeTarget, "everything here needs what it makes"},
 
         // scripts and tools
