@@ -9,6 +9,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/host-utils.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "hw/boards.h"
@@ -314,6 +315,80 @@ bool vfio_cxl_topology_is_cxl(PCIDevice *pdev, Error **errp)
     return find_port(pdev, &topo, &root, errp);
 }
 
+/* What BARs of @pdev need in a bridge's window, prefetchable or other */
+typedef struct Need {
+    uint64_t sum;
+    uint64_t largest;
+} Need;
+
+static Need bars_need(const PCIDevice *pdev, bool prefetchable)
+{
+    Need need = { 0 };
+    int n;
+
+    for (n = 0; n < PCI_NUM_REGIONS; n++) {
+        const PCIIORegion *bar = &pdev->io_regions[n];
+
+        if (!(bar->type & PCI_BASE_ADDRESS_SPACE_IO) && prefetchable ==
+            !!(bar->type & PCI_BASE_ADDRESS_MEM_PREFETCH)) {
+            need.sum += bar->size;
+            need.largest = MAX(need.largest, bar->size);
+        }
+    }
+    return need;
+}
+
+/* Bytes in a window of @port from the first address that suits @alignment */
+static uint64_t port_room(const PCIDevice *port, uint8_t type,
+                          uint64_t alignment)
+{
+    uint64_t base = pci_bridge_get_base(port, type);
+    uint64_t limit = pci_bridge_get_limit(port, type);
+
+    base = alignment ? ROUND_UP(base, alignment) : base;
+    return base < limit ? limit - base + 1 : 0;
+}
+
+/*
+ * What the operating system finds behind a port at hotplug has to fit the
+ * windows that firmware gave the port: the host bridge above has told it of no
+ * more.  As long as nobody has turned on the port there are no windows yet.
+ */
+static bool check_room(const PCIDevice *pdev, const PCIDevice *port,
+                       Error **errp)
+{
+    const char *label = vfio_cxl_topology_label(port);
+    Need pref = bars_need(pdev, true), mem = bars_need(pdev, false);
+    uint64_t largest = MAX(pref.largest, mem.largest);
+    uint64_t pref_room = port_room(port, PCI_BASE_ADDRESS_MEM_PREFETCH,
+                                   pref.largest);
+    uint64_t mem_room = port_room(port, PCI_BASE_ADDRESS_SPACE_MEMORY,
+                                  mem.largest);
+    g_autofree char *need = vfio_cxl_topology_size(ROUND_UP(pref.sum, MiB));
+    g_autofree char *more = vfio_cxl_topology_size(ROUND_UP(mem.sum, MiB));
+    g_autofree char *room = vfio_cxl_topology_size(pref_room);
+    g_autofree char *also = vfio_cxl_topology_size(mem_room);
+    g_autofree char *reserve =
+        vfio_cxl_topology_size(pow2ceil(ROUND_UP(pref.sum, MiB)));
+
+    if (!pdev->qdev.hotplugged ||
+        !(pci_get_word(port->config + PCI_COMMAND) & PCI_COMMAND_MEMORY) ||
+        (pref_room >= pref.sum && mem_room >= mem.sum) ||
+        port_room(port, PCI_BASE_ADDRESS_SPACE_MEMORY, largest) >=
+        pref.sum + mem.sum) {
+        return true;
+    }
+    error_setg(errp, "CXL: the device's BARs need %s prefetchable and %s other "
+               "memory, expected root port '%s' to have that, it has %s and %s",
+               need, more, label, room, also);
+    error_append_hint(errp, "Firmware makes such room where the port has "
+                      "pref64-reserve=%s%s%s; SeaBIOS needs twice that, as it "
+                      "does not align the room.\n", reserve,
+                      mem_room < mem.sum ? ",mem-reserve=" : "",
+                      mem_room < mem.sum ? more : "");
+    return false;
+}
+
 bool vfio_cxl_topology_find(PCIDevice *pdev, uint64_t size,
                             VFIOCXLTopology *topo, Error **errp)
 {
@@ -331,5 +406,6 @@ bool vfio_cxl_topology_find(PCIDevice *pdev, uint64_t size,
     /* CXLHost.passthrough says the same, but only after the first reset */
     topo->passthrough = !bridge->hdm_for_passthrough;
     return find_window(topo, topo->bridge, size, errp) &&
-           check_bars(pdev, topo->window, errp);
+           check_bars(pdev, topo->window, errp) &&
+           check_room(pdev, topo->port, errp);
 }

@@ -1739,6 +1739,60 @@ static void test_hotplug(void)
 }
 
 /* A bridge whose decoder the guest uses is not taken from under it */
+/*
+ * Firmware has made room behind the empty port, or has not.  What is there at
+ * start, or before anybody has turned on the port, is firmware's to place.
+ */
+static void test_hotplug_no_room(void)
+{
+    Model *m = model_start(DEFAULT_MODEL " --bar-size 4G");
+    Vm *vm = vm_start(TOPOLOGY);
+    uint32_t first = bar_at(0, 0), last = bar_at(0, 2 * MiB) - 1;
+    uint64_t port = port_at(vm, 0, 0);
+    g_autofree char *wanted =
+        g_strdup_printf("vfio %s: CXL: the device's BARs need 4G prefetchable "
+                        "and 1M other memory, expected root port 'rp0' to have "
+                        "that, it has 0G and 2M", m->name);
+
+    qtest_writel(vm->qts, port + 0x18, 52 | 53 << 8 | 53 << 16);
+    qtest_writel(vm->qts, port + 0x20, (first >> 16) | (last & 0xfff00000));
+    /* Prefetchable: from 64 GiB on, first none and then 4 GiB */
+    qtest_writel(vm->qts, port + 0x24, 0x0000fff0);
+    qtest_writel(vm->qts, port + 0x28, 16);
+    qtest_writel(vm->qts, port + 0x2c, 15);
+    qtest_writew(vm->qts, port + CFG_COMMAND, COMMAND_MEMORY);
+    assert_device_add_fails(vm, m, "'bus': 'rp0'", wanted);
+
+    qtest_writel(vm->qts, port + 0x24, 0xfff00000);
+    qtest_writel(vm->qts, port + 0x2c, 16);
+    device_add(vm, m, "'bus': 'rp0'");
+    device_del(vm);
+
+    qtest_writel(vm->qts, port + 0x2c, 15);
+    qtest_writew(vm->qts, port + CFG_COMMAND, 0);
+    device_add(vm, m, "'bus': 'rp0'");
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/* The options that make such room are read by firmware from a port it knows */
+static void test_hotplug_reserve(void)
+{
+    static const char *const reserve[] = { "", ",pref64-reserve=64G" };
+    unsigned i;
+
+    for (i = 0; i < ARRAY_SIZE(reserve); i++) {
+        g_autofree char *args =
+            g_strdup_printf("%s%s-device cxl-rp,id=rp0,bus=cxl.0,chassis=0,"
+                            "slot=0%s", WINDOW_0, BRIDGE_0, reserve[i]);
+        Vm *vm = vm_start(args);
+
+        g_assert_cmphex(qtest_readl(vm->qts, port_at(vm, 0, 0)), ==,
+                        i ? 0x000c1b36 : 0x70758086);
+        vm_stop(vm);
+    }
+}
+
 static void test_hotplug_bridge_in_use(void)
 {
     Model *m = model_start(DEFAULT_MODEL);
@@ -2021,6 +2075,8 @@ static void add_tests(void)
     TEST("warn-surplus", test_warn_surplus);
     TEST("hotplug", test_hotplug);
     TEST("hotplug/bridge-in-use", test_hotplug_bridge_in_use);
+    OWN("hotplug/no-room", test_hotplug_no_room, ANOTHER_MODEL);
+    TEST("hotplug/reserve", test_hotplug_reserve);
     TEST("hotplug/unplug-cold-plugged", test_unplug_cold_plugged);
     OWN("model-killed", test_model_killed, A_SERVER);
 #undef OWN

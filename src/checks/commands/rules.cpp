@@ -59,6 +59,10 @@ const std::vector<Rule> &rules() {
         // parts of command lines
         {"series/blocks", R"(-M virt,cxl=on,cxl-fmw.*-device vfio-pci)", QemuOptions, "", frame({NoMachine, "-m 1G"})},
         {"series/blocks", R"(-device .\{"driver":"vfio-user-pci")", QemuOptions, "", frame({Virt, Bridge})},
+        {"vfio-cxl", R"(-object memory-backend-memfd.*-numa)", QemuOptions, "",
+            frame({NoMachine, "-m 16G -M virt,cxl=on,cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=256M", Bridge}, {Device})},
+        {"vfio-cxl", R"(-device cxl-rp,)", QemuOptions, "",
+            frame({Virt, "-device pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=12,hdm_for_passthrough=on"}, {Device})},
         {"vfio-cxl", R"(-object memory-backend-memfd)", QemuOptions, "",
             frame({NoMachine, "-m 16G -M virt,cxl=on,cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=64G", Bridge})},
         {"vfio-cxl", R"(-cpu host,host-phys-bits=on -global q35)", QemuOptions, "", frame({Q35}, {Bridge, Device})},
