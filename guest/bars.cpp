@@ -53,6 +53,19 @@ bool uses(const fs::path &device, std::uint64_t start, std::uint64_t end) {
     return false;
 }
 
+// The largest BAR that has an address.
+std::uint64_t largest_placed(const fs::path &device) {
+    std::istringstream lines(read_file(device / "resource"));
+    std::uint64_t largest = 0;
+    int n = 0;
+    for (std::string line; n < 6 && std::getline(lines, line); ++n) {
+        std::uint64_t start = 0, end = 0;
+        if (std::sscanf(line.c_str(), "0x%" SCNx64 " 0x%" SCNx64, &start, &end) == 2 && start != 0)
+            largest = std::max(largest, end - start + 1);
+    }
+    return largest;
+}
+
 }  // namespace
 
 void tell_bars(Tap &tap, const fs::path &pci, bool must_stay) {
@@ -76,7 +89,8 @@ void tell_bars(Tap &tap, const fs::path &pci, bool must_stay) {
         say("# linux: " + name + text(": firmware put it at 0x%" PRIx64 "-0x%" PRIx64 ", %s", found.start, found.end,
                                       stays ? "where it is" : "Linux moved it"));
     }
-    say(text("CXL2: bars_kept=%u bars_moved=%u bars_largest=%" PRIu64, kept, moved, largest));
+    say(text("CXL2: bars_kept=%u bars_moved=%u bars_largest=%" PRIu64 " bars_placed=%" PRIu64, kept, moved, largest,
+             largest_placed(pci)));
     if (must_stay)
         tap.check(kept > 0 && moved == 0, bridge.filename().string() +
                                               text(": %u BARs and windows are where firmware put them, %u are not", kept, moved));

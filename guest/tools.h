@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cinttypes>
 #include <cstdarg>
 #include <cstdint>
 #include <cstdio>

@@ -18,6 +18,10 @@
  *   program              write "N BASE SIZE [SKIP]" to commit decoder N,
  *                        "N 0 0" to uncommit it
  *   node                 the name below /dev
+ *   sysram               write 1: the memory becomes system RAM of the kernel's,
+ *                        its blocks to be onlined by user space; write 0: the
+ *                        kernel gives it back. Reads as the NUMA node, -1: it is
+ *                        not the kernel's
  */
 #include <linux/bitfield.h>
 #include <linux/delay.h>
@@ -25,10 +29,13 @@
 #include <linux/io.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/memory.h>
+#include <linux/memory_hotplug.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/numa.h>
 #include <linux/pci.h>
 #include <linux/range.h>
 #include <linux/rwsem.h>
@@ -104,7 +111,9 @@ struct type2_dev {
 	unsigned int decoders;
 	u64 capacity;
 	bool by_core;
-	struct mutex program_lock;
+	struct mutex program_lock;	/* and what sysram says */
+	u64 sysram_base, sysram_size;
+	int sysram_node;
 	u64 requested_base, requested_size;
 };
 
@@ -517,6 +526,8 @@ static ssize_t program_store(struct device *dev, struct device_attribute *attr,
 		return -EBUSY;
 
 	guard(mutex)(&t2->program_lock);
+	if (t2->sysram_size)
+		return -EBUSY;
 	type2_mem_set(t2->mem, 0, 0);
 	rc = hdm_commit(t2, n, base, size, skip);
 	if (rc)
@@ -526,6 +537,78 @@ static ssize_t program_store(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_WO(program);
 
+/* ---- system RAM ---- */
+
+static int type2_sysram_add(struct device *dev, struct type2_dev *t2)
+{
+	u64 base = t2->mem->base, size = t2->mem->size;
+	int node, rc;
+
+	if (t2->sysram_size)
+		return -EEXIST;
+	if (!size)
+		return -ENXIO;
+	if (!IS_ALIGNED(base | size, memory_block_size_bytes())) {
+		dev_err(dev, "%#llx+%#llx is not made of memory blocks of %#lx\n",
+			base, size, memory_block_size_bytes());
+		return -EINVAL;
+	}
+	node = phys_to_target_node(base);
+	if (node == NUMA_NO_NODE)
+		node = 0;
+	/* Nobody else may have it mapped from here on */
+	type2_mem_set(t2->mem, 0, 0);
+	rc = add_memory_driver_managed(node, base, size, "System RAM (cxl_type2)", MHP_NONE);
+	if (rc) {
+		dev_err(dev, "the kernel does not take %#llx+%#llx as memory: %pe\n",
+			base, size, ERR_PTR(rc));
+		type2_mem_set(t2->mem, base, size);
+		return rc;
+	}
+	t2->sysram_base = base;
+	t2->sysram_size = size;
+	t2->sysram_node = node;
+	return 0;
+}
+
+/* Moves what is there elsewhere; an error where that is not possible now. */
+static int type2_sysram_remove(struct type2_dev *t2)
+{
+	int rc;
+
+	if (!t2->sysram_size)
+		return 0;
+	rc = offline_and_remove_memory(t2->sysram_base, t2->sysram_size);
+	if (rc)
+		return rc;
+	rc = type2_mem_set(t2->mem, t2->sysram_base, t2->sysram_size);
+	t2->sysram_size = 0;
+	return rc;
+}
+
+static ssize_t sysram_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct type2_dev *t2 = dev_get_drvdata(dev);
+
+	return sysfs_emit(buf, "%d\n", t2->sysram_size ? t2->sysram_node : NUMA_NO_NODE);
+}
+
+static ssize_t sysram_store(struct device *dev, struct device_attribute *attr,
+			    const char *buf, size_t count)
+{
+	struct type2_dev *t2 = dev_get_drvdata(dev);
+	bool on;
+	int rc;
+
+	rc = kstrtobool(buf, &on);
+	if (rc)
+		return rc;
+	guard(mutex)(&t2->program_lock);
+	rc = on ? type2_sysram_add(dev, t2) : type2_sysram_remove(t2);
+	return rc ?: count;
+}
+static DEVICE_ATTR_RW(sysram);
+
 static struct attribute *type2_attrs[] = {
 	&dev_attr_hpa_base.attr,
 	&dev_attr_hpa_size.attr,
@@ -534,6 +617,7 @@ static struct attribute *type2_attrs[] = {
 	&dev_attr_path.attr,
 	&dev_attr_node.attr,
 	&dev_attr_decoders.attr,
+	&dev_attr_sysram.attr,
 	&dev_attr_program.attr,
 	NULL
 };
@@ -692,7 +776,20 @@ static int type2_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 static void type2_remove(struct pci_dev *pdev)
 {
 	struct type2_dev *t2 = pci_get_drvdata(pdev);
+	bool told = false;
 
+	/*
+	 * The kernel cannot do without memory that it uses, and a removal cannot
+	 * be refused. So it waits: the slot keeps its power until the memory is
+	 * free.
+	 */
+	guard(mutex)(&t2->program_lock);
+	while (type2_sysram_remove(t2)) {
+		if (!told)
+			dev_warn(&pdev->dev, "the memory is in use as system RAM: the removal waits for it\n");
+		told = true;
+		msleep(500);
+	}
 	type2_mem_set(t2->mem, 0, 0);
 }
 

@@ -25,7 +25,9 @@ import secrets
 import socket
 import subprocess
 import time
+import zlib
 
+from qemu.qmp import ExecuteError
 from qemu_test import QemuSystemTest
 
 DEVICE_ID = 'gpu0'
@@ -151,10 +153,12 @@ class VfioCxlTest(QemuSystemTest):
         self._recent = collections.deque(maxlen=70)
 
     def start(self, hdm='256M', window=None, append='', contract='live',
-              machine=(), options=(), plugged=True, bar='1M'):
+              machine=(), options=(), plugged=True, bar='1M', numa=False,
+              port=''):
         '''
         Starts a model and a machine whose only CXL device it is, or will be;
-        more for -machine, and other options of QEMU's
+        more for -machine, the root port, and other options of QEMU's. With
+        numa the RAM is that of a node.
         '''
         self.model = Model(self.paths['CXL_TYPE2_MODEL'],
                            self.socket_dir().name, '--hdm-size', hdm,
@@ -168,18 +172,23 @@ class VfioCxlTest(QemuSystemTest):
         self.launch(
             ','.join(('cxl-fmw.0.targets.0=cxl.0',
                       f'cxl-fmw.0.size={window or hdm}', *machine)),
-            ['-device', 'pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=12,'
+            [*(['-numa', 'node,memdev=mem'] if numa else []),
+             '-device', 'pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=12,'
              'hdm_for_passthrough=on',
-             '-device', 'cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=2', *options,
-             *(['-device', json.dumps(device)] if plugged else [])], append)
+             '-device', f'cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=2{port}',
+             *options,
+             *(['-device', json.dumps(device)] if plugged else [])], append,
+            numa)
 
-    def launch(self, windows, devices, append):
+    def launch(self, windows, devices, append, numa=False):
         firmware = self.paths['CXL_TYPE2_FIRMWARE']
         self.set_machine(self.machine_type)
         self.vm.set_console()
         self.vm.add_args(
             '-nodefaults', '-smp', self.cpus, '-m', '2G', *self.machine_options,
-            '-machine', f'cxl=on,memory-backend=mem,{windows}',
+            '-machine', ','.join(('cxl=on',
+                                  *([] if numa else ['memory-backend=mem']),
+                                  windows)),
             '-object', 'memory-backend-memfd,id=mem,size=2G,share=on',
             '-L', firmware, '-bios', os.path.join(firmware, self.firmware),
             *devices,
@@ -406,6 +415,103 @@ class VfioCxlTest(QemuSystemTest):
         self.check_boot(boot)
         self.assertEqual(boot.number('bars_largest'), bar * 1024 * MIB)
 
+    def disk(self, name, device, size, limit=None):
+        '''
+        A disk of random bytes: the path of its file, and options for it; limit
+        is how many bytes a second it can do.
+        '''
+        path = self.scratch_file(f'{name}.raw')
+        with open(path, 'wb') as f:
+            f.write(secrets.token_bytes(size))
+        drive = f'if=none,id={name},format=raw,file={path}'
+        if limit:
+            drive += f',throttling.bps-total={limit}'
+        return path, ['-drive', drive,
+                      '-device', f'{device},drive={name},bus=pcie.0']
+
+    def check_disks(self, paths, before, told):
+        '''
+        What the guest read each time was there, and what it wrote is; into
+        CXL.mem a disk is as fast as into RAM. Returns what is there now.
+        '''
+        after = {}
+        for dev, path in paths.items():
+            with open(path, 'rb') as f:
+                after[dev] = zlib.crc32(f.read())
+            was = before[dev]
+            for facts in (facts for facts in told if facts['disk'] == dev):
+                self.assertEqual(int(facts['read'], 16), was)
+                was = int(facts['written'], 16)
+                self.log.info('%s: %s MB/s into RAM, %s into CXL.mem: %s',
+                              dev, facts['ram_mbps'], facts['cxl_mbps'],
+                              facts['share'])
+                self.assertGreater(float(facts['share']), 0.75)
+            self.assertEqual(after[dev], was)
+        return after
+
+    def lines_to_sysram_verdict(self):
+        lines = []
+        deadline = time.monotonic() + self.boot_limit
+        while not (lines and 'sysram-verdict=' in lines[-1]):
+            line = self.read_line(deadline)
+            self.assertIsNotNone(line, 'no verdict')
+            lines.append(line)
+        self.assertEqual([l for l in lines if l.startswith('not ok')], [])
+        self.assertIn('sysram-verdict=pass', lines[-1])
+        facts = facts_of(lines, 'sysram ')[0]
+        self.assertEqual(int(facts['bytes'], 0), self.hdm_size)
+        self.assertNotEqual(facts['node'], '0')
+        self.assertGreater(int(facts['bytes'], 0), int(facts['ram'], 0))
+        m = self.wait_for(r'CXL2: holding node=(\d+) ok=1', 30)
+        self.assertEqual(m[1], facts['node'])
+        return facts_of(lines, 'disk=')
+
+    def do_test_sysram(self):
+        '''
+        The memory is Linux's, more than there is RAM, as a node of its own:
+        online, used, offline and online again. Disks read into it and write
+        from it. The machine is reset with it in use. Then Linux is asked for the
+        device while a disk's read into the memory is under way: it does not let
+        go before that has ended.
+        '''
+        disks = {'vda': ('virtio-blk-pci', None),
+                 'vdb': ('virtio-blk-pci', 256 * 1024),
+                 'nvme0n1': ('nvme,serial=n', None)}
+        paths, options = {}, []
+        for dev, (device, limit) in disks.items():
+            path, more = self.disk(dev, device, (1 if limit else 8) * MIB,
+                                   limit)
+            options += more
+            if not limit:
+                paths[dev] = path
+        sums = {}
+        for dev, path in paths.items():
+            with open(path, 'rb') as f:
+                sums[dev] = zlib.crc32(f.read())
+        cycles = int(os.environ.get('CXL_TYPE2_SYSRAM_CYCLES', '2'))
+        self.start(hdm='3G', numa=True, options=options,
+                   append=f'cxl2.sysram=256M cxl2.cycles={cycles} '
+                   f'cxl2.disks={",".join(paths)} cxl2.slow=vdb '
+                   'cxl2.action=hold')
+        told = self.lines_to_sysram_verdict()
+        self.assertEqual(len(told), len(paths) * cycles)
+        sums = self.check_disks(paths, sums, told)
+        self.vm.cmd('system_reset')
+        self.check_disks(paths, sums, self.lines_to_sysram_verdict())
+        self.vm.cmd('device_del', id=DEVICE_ID)
+        self.wait_for(r'CXL2: asked-to-let-go', 30)
+        time.sleep(0.5)
+        self.assertIn(DEVICE_ID, [child['name'] for child in self.vm.cmd(
+            'qom-list', path='/machine/peripheral')])
+        self.wait_for(r'CXL2: read-ended ok=1', 30)
+        self.wait_for(r'CXL2: let-go wrong=0 elsewhere=0 total=0', 30)
+        self.assertIsNotNone(
+            self.vm.event_wait('DEVICE_DELETED', timeout=30.0,
+                               match={'data': {'device': DEVICE_ID}}))
+        self.vm.cmd('quit')
+        self.vm.wait(timeout=30)
+        self.assertEqual(self.vm.exitcode(), 0)
+
     def do_test_reboot(self):
         '''The second boot finds region and decoder, and cleared memory.'''
         self.start(append='cxl2.action=reboot')
@@ -566,6 +672,38 @@ class VfioCxlTest(QemuSystemTest):
         # The slot is empty, and Linux has yet to look at it: were it filled
         # again by then, Linux could take the button for a second press.
         time.sleep(1)
+
+    def do_test_hotplug_bar(self, bar, reserve):
+        '''
+        A BAR of so many GiB comes into an empty slot: firmware has made room
+        for it, and Linux finds its place.
+        '''
+        self.start(append='cxl2.action=follow cxl2.devices=0 cxl2.dma=16M '
+                   'cxl2.bars=1 pcie_port_pm=off', plugged=False,
+                   bar=f'{bar}G', port=f',pref64-reserve={reserve}G')
+        self.wait_for(r'CXL2: end', self.boot_limit)
+        self.vm.cmd('device_add', **self.device)
+        self.wait_for(r'CXL2: plugged n=1 .* zero=1 region=region\d', 60)
+        boot = self.boot()
+        self.check_boot(boot)
+        self.check_dma(boot, 16 * MIB)
+        self.assertEqual(boot.number('bars_placed'), bar * 1024 * MIB)
+        self.vm.cmd('quit')
+        self.vm.wait(timeout=30)
+        self.assertEqual(self.vm.exitcode(), 0)
+
+    def do_test_hotplug_no_room(self):
+        '''Of 64 MiB, into a port that firmware has made no room behind.'''
+        self.start(append='cxl2.action=follow cxl2.devices=0', plugged=False,
+                   bar='64M')
+        self.wait_for(r'CXL2: end', self.boot_limit)
+        with self.assertRaisesRegex(
+                ExecuteError, r"BARs need 64M prefetchable and 1M other "
+                "memory, expected root port 'rp0' to have that"):
+            self.vm.cmd('device_add', **self.device)
+        self.vm.cmd('quit')
+        self.vm.wait(timeout=30)
+        self.assertEqual(self.vm.exitcode(), 0)
 
     def do_test_hotplug(self):
         '''

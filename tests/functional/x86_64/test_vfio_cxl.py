@@ -57,6 +57,15 @@ class X86VfioCxl(VfioCxlTest):
     def test_larger(self):
         self.do_test_large('256G', bar=64)
 
+    def test_hotplug_bar(self):
+        self.do_test_hotplug_bar(64, reserve=128)
+
+    def test_hotplug_no_room(self):
+        self.do_test_hotplug_no_room()
+
+    def test_sysram(self):
+        self.do_test_sysram()
+
     def test_model_killed(self):
         self.do_test_model_killed()
 
