@@ -2,6 +2,8 @@
 // cxl-type2-conformance: does this device keep the kernel's contract?
 #include "conformance/options.h"
 
+#include "pci/address.h"
+
 #include <algorithm>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -62,7 +64,7 @@ int main(int argc, char **argv) {
         }
         if (arg == "--vfio" && i + 1 < argc) {
             options().vfio = argv[++i];
-            if (!type2::vfio::is_pci_address(options().vfio)) {
+            if (!type2::pci::is_address(options().vfio)) {
                 return refuse(fmt::format("--vfio '{}': not a PCI function, expected one like "
                                           "0000:01:00.0",
                                           options().vfio));

@@ -29,6 +29,7 @@ DvsecRange decode_range(ByteView config, std::uint32_t at) {
 CxlDvsec decode_device_dvsec(ByteView config, std::uint32_t at) {
     constexpr std::uint32_t RangeStride = 0x10;
     CxlDvsec dvsec;
+    dvsec.revision = (field<std::uint32_t>(config, at + 4) >> 16) & 0xf;
     dvsec.capability = field<std::uint16_t>(config, at + cxl::dvsec::Capability);
     dvsec.control = field<std::uint16_t>(config, at + cxl::dvsec::Control);
     // HDM_Count, CXL r3.1 section 8.1.3.1: 1 or 2 ranges
@@ -38,6 +39,20 @@ CxlDvsec decode_device_dvsec(ByteView config, std::uint32_t at) {
             decode_range(config, at + cxl::dvsec::Range1SizeHigh + RangeStride * i));
     }
     return dvsec;
+}
+
+/// PCIe r6.0 section 7.5.3.2, Device/Port Type.
+bool is_root_complex_integrated(ByteView config) {
+    constexpr unsigned MostHops = 48;
+    constexpr unsigned IntegratedEndpoint = 9;
+    std::size_t at = field<std::uint8_t>(config, pci::reg::CapPointer) & ~3U;
+    for (unsigned hops = 0; at != 0 && hops < MostHops; ++hops) {
+        if (field<std::uint8_t>(config, at) == pci::CapIdExpress) {
+            return ((field<std::uint16_t>(config, at + 2) >> 4) & 0xf) == IntegratedEndpoint;
+        }
+        at = field<std::uint8_t>(config, at + 1) & ~3U;
+    }
+    return false;
 }
 
 } // namespace
@@ -57,7 +72,9 @@ PciFacts decode_config(ByteView config) {
     if (const auto at = vfio::find_dvsec(cxl::DvsecDevice, dword)) {
         facts.cxl = decode_device_dvsec(config, *at);
     }
+    facts.root_complex_integrated = is_root_complex_integrated(config);
     if (const auto at = vfio::find_dvsec(cxl::DvsecLocator, dword)) {
+        facts.has_locator = true;
         if (const auto place = vfio::find_component(*at, dword)) {
             facts.component = *place;
         }

@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "base/files.h"
+#include "base/text.h"
 #include "pci/config_space.h"
 
 #include <algorithm>
@@ -12,8 +13,8 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
+#include <fnmatch.h>
 #include <linux/kvm.h>
-#include <regex>
 #include <sstream>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -25,8 +26,6 @@ namespace type2::preflight {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::uint32_t BaseClassBridge = 0x06;
 
 /// Without the end of its last line.
 std::string read_text(const std::string &path) {
@@ -77,12 +76,10 @@ std::vector<std::uint64_t> read_bars(const std::string &path) {
 
 /// x86: "address sizes : 46 bits physical, 48 bits virtual".
 std::optional<unsigned> cpuinfo_bits(const std::string &path) {
-    const auto text = read_text(path);
-    std::smatch match;
-    if (!std::regex_search(text, match, std::regex("address sizes\\s*: (\\d+) bits physical"))) {
-        return std::nullopt;
-    }
-    return static_cast<unsigned>(std::stoul(match[1]));
+    unsigned bits = 0;
+    return RE2::PartialMatch(read_file(path), "address sizes\\s*: (\\d+) bits physical", &bits)
+               ? std::optional(bits)
+               : std::nullopt;
 }
 
 /// Arm: what KVM gives a guest.
@@ -101,10 +98,38 @@ std::optional<std::uint64_t> memlock_limit() {
     return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : std::uint64_t{limit.rlim_cur};
 }
 
+/// Lines "first last kind" of the kind that has to be mapped 1:1. What is direct-relaxable the
+/// kernel lets a guest's mappings replace.
+std::vector<std::string> direct_regions(const std::string &text) {
+    std::vector<std::string> found;
+    for (const auto line : lines_of(text)) {
+        if (trimmed(line).ends_with(" direct")) {
+            found.emplace_back(trimmed(line));
+        }
+    }
+    return found;
+}
+
+/// KVM_CAP_ARM_CACHEABLE_PFNMAP_SUPPORTED, which <linux/kvm.h> of older systems lacks. A kernel
+/// that does not know the question maps device memory as device memory.
+constexpr int CacheablePfnmap = 243;
+
+std::optional<bool> kvm_cacheable(const std::string &path) {
+    const UniqueFd kvm(open(path.c_str(), O_RDWR | O_CLOEXEC));
+    return kvm ? std::optional(ioctl(kvm.get(), KVM_CHECK_EXTENSION, CacheablePfnmap) > 0)
+               : std::nullopt;
+}
+
 std::string machine_arch() {
     utsname name = {};
     uname(&name);
     return name.machine;
+}
+
+std::string machine_release() {
+    utsname name = {};
+    uname(&name);
+    return name.release;
 }
 
 } // namespace
@@ -146,6 +171,7 @@ Result<PciFacts> Sysfs::pci(const std::string &address) const {
     config.resize(static_cast<std::size_t>(got));
     auto facts = decode_config(config);
     facts.bars = read_bars(folder + "/resource");
+    facts.power_state = read_text(folder + "/power_state");
     return facts;
 }
 
@@ -166,10 +192,15 @@ BindingFacts Sysfs::binding(const std::string &address) const {
             if (other != address) {
                 facts.others.push_back(
                     {other, link_name(device(other) + "/driver"),
-                     read_number(device(other) + "/class") >> 16 == BaseClassBridge});
+                     static_cast<std::uint32_t>(read_number(device(other) + "/class"))});
             }
         }
+        const auto of_group = fmt::format("{}/kernel/iommu_groups/{}", sysfs_, number);
+        facts.noiommu = read_text(of_group + "/name") == "vfio-noiommu" ||
+                        exists(beside(fmt::format("/dev/vfio/noiommu-{}", number)));
+        facts.direct = direct_regions(read_text(of_group + "/reserved_regions"));
     }
+    facts.module = module_of(address);
 
     facts.nodes_recorded = exists(beside("/dev"));
     // Group and container where they are: what a command line without iommufd opens.
@@ -199,6 +230,74 @@ std::string Sysfs::arch() const {
                                                              : machine_arch();
 }
 
+std::string Sysfs::module_of(const std::string &address) const {
+    const auto folder = device(address);
+    const auto id = [&](const char *file) { return read_number(folder + "/" + file); };
+    const auto pci_class = id("class");
+    const auto name =
+        fmt::format("vfio_pci:v{:08X}d{:08X}sv{:08X}sd{:08X}bc{:02X}sc{:02X}i{:02X}", id("vendor"),
+                    id("device"), id("subsystem_vendor"), id("subsystem_device"),
+                    pci_class >> 16 & 0xff, pci_class >> 8 & 0xff, pci_class & 0xff);
+    const auto modules = beside("/lib/modules");
+    const auto releases = live_ ? std::vector<std::string>{machine_release()} : entries(modules);
+    std::string best;
+    auto fewest = std::string::npos;
+    for (const auto &release : releases) {
+        const auto text = read_file(fmt::format("{}/{}/modules.alias", modules, release));
+        for (const auto line : lines_of(text)) {
+            std::istringstream words{std::string(line)};
+            std::string keyword;
+            std::string pattern;
+            std::string module;
+            words >> keyword >> pattern >> module;
+            // Of several the one with the fewest wildcards is meant.
+            const auto wild =
+                static_cast<std::size_t>(std::count(pattern.begin(), pattern.end(), '*'));
+            if (keyword == "alias" && pattern.starts_with("vfio_pci:") && wild < fewest &&
+                fnmatch(pattern.c_str(), name.c_str(), 0) == 0) {
+                best = module;
+                fewest = wild;
+            }
+        }
+    }
+    return best;
+}
+
+std::vector<IomemRange> Sysfs::iomem() const {
+    std::vector<IomemRange> ranges;
+    const auto text = read_file(beside("/proc/iomem"));
+    for (const auto line : lines_of(text)) {
+        const auto colon = line.find(" : ");
+        const auto range = trimmed(line.substr(0, colon));
+        const auto dash = range.find('-');
+        if (colon == std::string_view::npos || dash == std::string_view::npos) {
+            continue;
+        }
+        IomemRange one;
+        std::from_chars(range.data(), range.data() + dash, one.first, 16);
+        std::from_chars(range.data() + dash + 1, range.data() + range.size(), one.last, 16);
+        one.name = trimmed(line.substr(colon + 3));
+        // Without privilege every address is 0.
+        if (one.last != 0) {
+            ranges.push_back(one);
+        }
+    }
+    return ranges;
+}
+
+std::optional<bool> Sysfs::cacheable() const {
+    if (live_) {
+        return kvm_cacheable("/dev/kvm");
+    }
+    // What the kernel said of its CPUs when it booted.
+    const auto said = read_file(beside("/dmesg"));
+    if (said.find("CPU features: ") == std::string::npos) {
+        return std::nullopt;
+    }
+    return said.find("Stage-2 Force Write-Back") != std::string::npos &&
+           said.find("Instruction cache invalidation not required") != std::string::npos;
+}
+
 HostFacts Sysfs::host(const std::string &arch) const {
     HostFacts facts;
     facts.arch = arch;
@@ -210,23 +309,21 @@ HostFacts Sysfs::host(const std::string &arch) const {
                           : live_          ? kvm_bits("/dev/kvm")
                                            : std::nullopt;
     }
+    if (arch == "x86_64" && native) {
+        std::string vendor;
+        const auto cpus = read_file(beside("/proc/cpuinfo"));
+        RE2::PartialMatch(cpus, "vendor_id\\s*: (\\S+)", &vendor);
+        facts.cpu_vendor = vendor;
+    }
+    if (arch == "aarch64" && facts.kvm) {
+        facts.cacheable = cacheable();
+    }
+    facts.iomem = iomem();
     facts.huge_pages = read_text(sysfs_ + "/kernel/mm/transparent_hugepage/enabled");
     if (live_) {
         facts.memlock = memlock_limit();
     }
     return facts;
-}
-
-Result<std::string> parse_address(std::string_view text) {
-    static const std::regex form("(?:([0-9a-fA-F]{4}):)?([0-9a-fA-F]{2}:[01][0-9a-fA-F]\\.[0-7])");
-    std::match_results<std::string_view::const_iterator> match;
-    if (!std::regex_match(text.begin(), text.end(), match, form)) {
-        return fail(EINVAL, fmt::format("'{}' is not a PCI address such as 0000:81:00.0", text));
-    }
-    auto address = (match[1].matched ? match[1].str() : "0000") + ":" + match[2].str();
-    std::transform(address.begin(), address.end(), address.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return address;
 }
 
 } // namespace type2::preflight

@@ -9,7 +9,8 @@
 
 namespace type2::preflight {
 
-/// A tree to look at. /dev and /proc are looked for beside it, as on a running machine.
+/// A tree to look at. /dev, /proc and /lib/modules are looked for beside it, as on a running
+/// machine.
 class Sysfs {
   public:
     explicit Sysfs(std::string path);
@@ -28,6 +29,10 @@ class Sysfs {
 
   private:
     std::string device(const std::string &address) const;
+    /// The module of modules.alias that is made for the device.
+    std::string module_of(const std::string &address) const;
+    std::vector<IomemRange> iomem() const;
+    std::optional<bool> cacheable() const;
     /// The file `path` of the machine ("/dev/kvm") in this tree.
     std::string beside(const std::string &path) const { return root_ + path; }
 
@@ -35,8 +40,5 @@ class Sysfs {
     std::string root_; ///< the folder above, without a slash at its end
     bool live_;
 };
-
-/// "81:00.0" and "0000:81:00.0" to the latter. Error EINVAL: not a PCI address.
-Result<std::string> parse_address(std::string_view text);
 
 } // namespace type2::preflight

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Every check of the preflight, going well and going badly: on a recorded tree of a host that is
 // ready, in which one thing at a time is broken, and on the model with one fault at a time.
+#include "base/text.h"
 #include "cxl/dvsec.h"
 #include "model/faults/faults.h"
-#include "preflight/advice.h"
+#include "pci/address.h"
+#include "preflight/address_space.h"
+#include "preflight/command_line.h"
 #include "preflight/contract.h"
 #include "preflight/print.h"
 #include "preflight/sysfs.h"
@@ -15,6 +18,7 @@
 #include <fmt/format.h>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 namespace type2::test {
 namespace {
@@ -24,12 +28,15 @@ using namespace preflight;
 using device::ContractKind;
 
 constexpr const char *Address = "0000:81:00.0";
-constexpr Plan Guest = {16 * GiB, 8};
+constexpr Wish Guest = {16 * GiB, 8};
 
-const Check &find(const Report &report, const std::string &id) {
-    for (const auto &check : report.checks) {
-        if (check.id == id) {
-            return check;
+/// Of a device, or of the host.
+const Check &find(const Report &report, const std::string &id, std::size_t device = 0) {
+    for (const auto *checks : {&report.devices.at(device), &report.host}) {
+        for (const auto &check : *checks) {
+            if (check.id == id) {
+                return check;
+            }
         }
     }
     static const Check none;
@@ -56,9 +63,11 @@ void expect(const Report &report, const std::string &id, Status status, const st
 
 std::vector<std::string> with_status(const Report &report, Status status) {
     std::vector<std::string> ids;
-    for (const auto &check : report.checks) {
-        if (check.status == status) {
-            ids.push_back(check.id);
+    for (const auto *checks : {&report.devices.at(0), &report.host}) {
+        for (const auto &check : *checks) {
+            if (check.status == status) {
+                ids.push_back(check.id);
+            }
         }
     }
     return ids;
@@ -110,15 +119,20 @@ class Tree : public ::testing::Test {
         link(root_ / "sys/kernel/iommu_groups/17/devices" / address, "somewhere");
     }
 
-    Facts facts(const std::string &arch = "x86_64") const {
+    Facts facts(const std::string &arch = "x86_64",
+                const std::vector<std::string> &addresses = {Address}) const {
         const Sysfs sysfs((root_ / "sys").string());
         EXPECT_FALSE(sysfs.is_live());
         Facts facts;
-        facts.address = Address;
         facts.host = sysfs.host(arch);
-        facts.pci = value_of(sysfs.pci(Address));
-        facts.binding = sysfs.binding(Address);
-        facts.vfio_absent = "a recorded tree";
+        for (const auto &address : addresses) {
+            DeviceFacts device;
+            device.address = address;
+            device.pci = value_of(sysfs.pci(address));
+            device.binding = sysfs.binding(address);
+            device.vfio_absent = "a recorded tree";
+            facts.devices.push_back(std::move(device));
+        }
         return facts;
     }
     Report report(const std::string &arch = "x86_64") const { return judge(facts(arch), Guest); }
@@ -129,12 +143,13 @@ class Tree : public ::testing::Test {
 TEST_F(Tree, AHostThatIsReadyPassesEverythingThatCanBeLookedAt) {
     const auto all = report();
     EXPECT_EQ(with_status(all, Status::Ok),
-              (std::vector<std::string>{"pci-class", "cxl-dvsec", "component-registers",
-                                        "memory-ranges", "driver", "iommu-group", "vfio-node",
-                                        "address-bits", "huge-pages"}));
+              (std::vector<std::string>{
+                  "pci-class", "cxl-dvsec", "component-registers", "memory-ranges", "driver",
+                  "iommu-group", "reserved-regions", "vfio-node", "memory-owner", "memory-type",
+                  "address-bits", "large-bars", "huge-pages"}));
     EXPECT_EQ(all.count(Status::Failed) + all.count(Status::Warning), 0U);
     EXPECT_TRUE(all.ready());
-    EXPECT_EQ(all.window, 64 * GiB);
+    EXPECT_EQ(all.plan.windows, 64 * GiB);
     expect(all, "driver", Status::Ok, "vfio-pci");
     expect(all, "iommu-group", Status::Ok, "17, the device alone");
     expect(all, "vfio-node", Status::Ok, "/dev/vfio/17");
@@ -155,6 +170,7 @@ TEST_F(Tree, Bridge) {
 
 TEST_F(Tree, MemoryExpander) {
     poke(0x09, std::string("\x10\x02\x05", 3));
+    poke(cxl::DeviceDvsecOffset + cxl::dvsec::Capability, "\xde");
     expect(report(), "pci-class", Status::Failed, "Type 3");
 }
 
@@ -164,7 +180,7 @@ TEST_F(Tree, NoCxlDvsec) {
     expect(all, "cxl-dvsec", Status::Failed, "no CXL Device DVSEC");
     expect(all, "memory-ranges", Status::Skipped, "");
     EXPECT_FALSE(all.ready());
-    EXPECT_FALSE(has_advice(all));
+    EXPECT_FALSE(all.has_advice());
 }
 
 TEST_F(Tree, ADvsecChainThatLoopsEnds) {
@@ -292,7 +308,7 @@ TEST_F(Tree, AKernelWithoutContainerOrGroups) {
         expect(all, "vfio-node", whole ? Status::Ok : Status::Warning,
                whole ? "/dev/vfio/17" : "/dev/vfio/devices/vfio0");
         EXPECT_TRUE(all.ready());
-        const auto text = as_text(known, Guest, all);
+        const auto text = as_text(known, all);
         EXPECT_EQ(contains(text, "-object iommufd,id=iommufd0"), !whole) << text;
         EXPECT_EQ(contains(text, "bus=rp0,iommufd=iommufd0"), !whole) << text;
         EXPECT_EQ(contains(text, "<qemu:arg value='iommufd,id=iommufd0'/>"), !whole) << text;
@@ -301,10 +317,10 @@ TEST_F(Tree, AKernelWithoutContainerOrGroups) {
 }
 
 TEST_F(Tree, AddressBits) {
-    expect(report(), "address-bits", Status::Ok, "46 with KVM");
+    expect(report(), "address-bits", Status::Ok, "52 with KVM");
     write(root_ / "proc/cpuinfo", "address sizes\t: 36 bits physical, 48 bits virtual\n");
     expect(report(), "address-bits", Status::Failed, "37 needed for a window of 64G");
-    write(root_ / "proc/cpuinfo", "vendor_id\t: GenuineIntel\n");
+    write(root_ / "proc/cpuinfo", "vendor_id\t: AuthenticAMD\n");
     expect(report(), "address-bits", Status::Skipped, "--phys-bits");
     fs::remove(root_ / "dev/kvm");
     expect(report(), "address-bits", Status::Ok, "emulated");
@@ -361,8 +377,8 @@ TEST_F(Tree, LockedMemory) {
 
 TEST_F(Tree, VfioDeviceThatCannotBeOpened) {
     auto busy = facts();
-    busy.vfio_absent = "/dev/vfio/17: Device or resource busy";
-    busy.vfio_failed = true;
+    busy.devices[0].vfio_absent = "/dev/vfio/17: Device or resource busy";
+    busy.devices[0].vfio_failed = true;
     const auto all = judge(busy, Guest);
     expect(all, "vfio-device", Status::Failed, "busy");
     EXPECT_FALSE(all.ready());
@@ -370,14 +386,14 @@ TEST_F(Tree, VfioDeviceThatCannotBeOpened) {
 
 TEST_F(Tree, DeviceFileOfAnotherUser) {
     auto other = facts();
-    other.binding->forbidden_node = "/dev/vfio/17";
+    other.devices[0].binding->forbidden_node = "/dev/vfio/17";
     expect(judge(other, Guest), "vfio-node", Status::Failed, "cannot be opened by this user");
 }
 
 TEST_F(Tree, CommandLineAndDomainNameTheDeviceAndTheWindow) {
     const auto known = facts();
     const auto all = judge(known, Guest);
-    const auto text = as_text(known, Guest, all);
+    const auto text = as_text(known, all);
     for (const char *part :
          {"0000:81:00.0: ready", "-device vfio-pci,id=gpu0,host=0000:81:00.0,bus=rp0",
           "-drive file=guest.img,format=raw,if=none,id=disk",
@@ -387,44 +403,219 @@ TEST_F(Tree, CommandLineAndDomainNameTheDeviceAndTheWindow) {
           "<address domain='0x0000' bus='0x81' slot='0x00' function='0x0'/>"}) {
         EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
     }
-    const auto json = nlohmann::json::parse(as_json(known, Guest, all));
+    const auto json = nlohmann::json::parse(as_json(known, all));
     EXPECT_EQ(json["ready"], true);
-    EXPECT_EQ(json["window_bytes"], 64 * GiB);
-    EXPECT_EQ(json["checks"].size(), all.checks.size());
-    EXPECT_EQ(json["libvirt_xml"], libvirt_xml(known, Guest, all));
+    EXPECT_EQ(json["devices"][0]["window_bytes"], 64 * GiB);
+    EXPECT_EQ(json["devices"][0]["checks"].size(), all.devices[0].size());
+    EXPECT_EQ(json["host"]["checks"].size(), all.host.size());
+    EXPECT_EQ(json["libvirt_xml"], libvirt_xml(known, all.plan));
 }
 
 TEST_F(Tree, WhatIsNotReadyGetsNoCommandLine) {
     fs::remove(device("iommu_group"));
     const auto known = facts();
     const auto all = judge(known, Guest);
-    const auto text = as_text(known, Guest, all);
+    const auto text = as_text(known, all);
     EXPECT_NE(text.find("NOT READY: 1 failed"), std::string::npos) << text;
     EXPECT_EQ(text.find("qemu-system"), std::string::npos);
-    const auto json = nlohmann::json::parse(as_json(known, Guest, all));
+    const auto json = nlohmann::json::parse(as_json(known, all));
     EXPECT_EQ(json["ready"], false);
     EXPECT_TRUE(json["command_line"].is_null());
     EXPECT_TRUE(json["libvirt_xml"].is_null());
 }
 
-TEST(Address, TwoForms) {
-    EXPECT_EQ(value_of(parse_address("81:00.0")), "0000:81:00.0");
-    EXPECT_EQ(value_of(parse_address("0001:AB:1f.7")), "0001:ab:1f.7");
-    for (const char *bad : {"", "81:00", "81:00.8", "81:20.0", "0000:81:00.0/..", "gpu0"}) {
-        EXPECT_EQ(code_of(parse_address(bad)), EINVAL) << bad;
+TEST(Address, ThreeForms) {
+    const auto text = [](const char *address) {
+        return value_of(pci::parse_address(address)).text();
+    };
+    EXPECT_EQ(text("81:00.0"), "0000:81:00.0");
+    EXPECT_EQ(text("0001:AB:1f.7"), "0001:ab:1f.7");
+    EXPECT_EQ(text("10000:e1:00.0"), "10000:e1:00.0");
+    EXPECT_EQ(text("00000081:00:00.0"), "0081:00:00.0");
+    for (const char *bad : {"", "81:00", "81:00.8", "81:20.0", "0000:81:00.0/..", "gpu0",
+                            "000:81:00.0", "123456789:81:00.0", "81:00.0\n"}) {
+        EXPECT_EQ(code_of(pci::parse_address(bad)), EINVAL) << bad;
     }
 }
 
 // Where QEMU puts windows: docs/system/devices/vfio-cxl.rst, "Large BARs".
 TEST(AddressBits, FollowTheMemoryMap) {
-    EXPECT_EQ(needed_bits("aarch64", 2 * GiB, 256 * MiB), 41U);
-    EXPECT_EQ(needed_bits("aarch64", 2 * GiB, 1024 * GiB), 41U);
-    EXPECT_EQ(needed_bits("aarch64", 2 * GiB, 1025 * GiB), 42U);
-    EXPECT_EQ(needed_bits("aarch64", 600 * GiB, 256 * MiB), 41U);
-    EXPECT_EQ(needed_bits("aarch64", 1200 * GiB, 256 * MiB), 42U);
-    EXPECT_EQ(needed_bits("x86_64", 2 * GiB, 256 * MiB), 36U);
-    EXPECT_EQ(needed_bits("x86_64", 2 * GiB, 960 * GiB), 40U);
-    EXPECT_EQ(needed_bits("x86_64", 2 * GiB, 1000 * GiB), 41U);
+    const auto arm = [](std::uint64_t ram, std::uint64_t windows, std::uint64_t pci = 512 * GiB) {
+        return needed_bits({"aarch64", ram, windows, pci, false});
+    };
+    EXPECT_EQ(arm(2 * GiB, 256 * MiB), 41U);
+    EXPECT_EQ(arm(2 * GiB, 1024 * GiB), 41U);
+    EXPECT_EQ(arm(2 * GiB, 1025 * GiB), 42U);
+    EXPECT_EQ(arm(600 * GiB, 256 * MiB), 41U);
+    EXPECT_EQ(arm(1200 * GiB, 256 * MiB), 42U);
+    EXPECT_EQ(arm(2 * GiB, 256 * MiB, 1024 * GiB), 42U);
+    const auto pc = [](std::uint64_t ram, std::uint64_t windows, bool amd,
+                       std::uint64_t pci = 32 * GiB) {
+        return needed_bits({"x86_64", ram, windows, pci, amd});
+    };
+    for (const bool amd : {false, true}) {
+        EXPECT_EQ(pc(2 * GiB, 256 * MiB, amd), 36U);
+        EXPECT_EQ(pc(2 * GiB, 960 * GiB, amd), 40U);
+    }
+    // From 1012 GiB on an AMD CPU's RAM above 4 GiB, and all behind it, begins at 1 TiB.
+    EXPECT_EQ(pc(2 * GiB, 974 * GiB, true), 40U);
+    EXPECT_EQ(pc(2 * GiB, 975 * GiB, true), 40U);
+    EXPECT_EQ(pc(2 * GiB, 976 * GiB, true), 41U);
+    EXPECT_EQ(pc(2 * GiB, 976 * GiB, false), 40U);
+    EXPECT_EQ(pc(2 * GiB, 1000 * GiB, true), 42U);
+    EXPECT_EQ(pc(2 * GiB, 1000 * GiB, false), 41U);
+    EXPECT_EQ(pc(2 * GiB, 1024 * GiB, true), 42U);
+    EXPECT_EQ(pc(2 * GiB, 512 * GiB, false, 1024 * GiB), 41U);
+}
+
+TEST(PciSpace, HasRoomForTheBars) {
+    EXPECT_EQ(needed_pci_space("x86_64", {}), 32 * GiB);
+    EXPECT_EQ(needed_pci_space("x86_64", {16 * MiB, 64 * KiB}), 32 * GiB);
+    EXPECT_EQ(needed_pci_space("x86_64", {16 * GiB}), 32 * GiB);
+    EXPECT_EQ(needed_pci_space("x86_64", {32 * GiB}), 64 * GiB);
+    EXPECT_EQ(needed_pci_space("x86_64", {64 * GiB, 64 * GiB, 16 * MiB}), 256 * GiB);
+    EXPECT_EQ(needed_pci_space("aarch64", {256 * GiB, 128 * GiB}), 512 * GiB);
+    EXPECT_EQ(needed_pci_space("aarch64", {512 * GiB}), 1024 * GiB);
+}
+
+// ---- hosts of others, as their reports describe them ----
+
+/// A file of data/sysfs/hosts: what is different from the recorded host, and what has to be said.
+class Host : public Tree, public ::testing::WithParamInterface<std::string> {
+  protected:
+    void SetUp() override {
+        Tree::SetUp();
+        std::ifstream file(fs::path(std::getenv("TYPE2_SYSFS_TREE")).parent_path() / "hosts" /
+                           (GetParam() + ".json"));
+        host_ = nlohmann::json::parse(file, nullptr, false);
+        ASSERT_TRUE(host_.is_object());
+        for (const auto &[from, to] : part("copies").items()) {
+            fs::copy(root_ / from, root_ / to.get<std::string>(),
+                     fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+        }
+        for (const auto &path : part("remove")) {
+            EXPECT_GT(fs::remove_all(root_ / path.get<std::string>()), 0U) << path;
+        }
+        for (const auto &[path, text] : part("files").items()) {
+            write(root_ / path, text);
+        }
+        for (const auto &[path, target] : part("links").items()) {
+            link(root_ / path, target);
+        }
+        for (const auto &[path, changes] : part("config").items()) {
+            for (const auto &[where, hex] : changes.items()) {
+                const auto bytes = value_of(parse_hex(hex.get<std::string>()));
+                std::string raw(reinterpret_cast<const char *>(bytes.data()), bytes.size());
+                std::uint64_t at = 0;
+                if (where == "fill") {
+                    raw.assign(pci::ConfigSize, raw[0]);
+                } else {
+                    at = value_of(parse_size(where));
+                }
+                std::fstream file_of_it(root_ / path,
+                                        std::ios::in | std::ios::out | std::ios::binary);
+                file_of_it.seekp(static_cast<std::streamoff>(at));
+                file_of_it.write(raw.data(), static_cast<std::streamsize>(raw.size()));
+                ASSERT_TRUE(file_of_it.good()) << path;
+            }
+        }
+    }
+    const nlohmann::json &part(const char *name) const {
+        static const nlohmann::json none;
+        return host_.contains(name) ? host_[name] : none;
+    }
+
+    nlohmann::json host_;
+};
+
+TEST_P(Host, IsToldWhatIsWrongAndWhatToDo) {
+    const auto known = facts(host_.value("arch", "x86_64"),
+                             host_.value("devices", std::vector<std::string>{Address}));
+    const auto all = judge(known, Guest);
+    const auto text = as_text(known, all);
+    EXPECT_EQ(all.ready(), host_["ready"].get<bool>()) << text;
+    std::vector<std::string> named;
+    for (const auto &expected : host_["expect"]) {
+        const auto id = expected["check"].get<std::string>();
+        const auto &check = find(all, id, expected.value("device", 0U));
+        std::string status = status_name(check.status);
+        std::transform(status.begin(), status.end(), status.begin(),
+                       [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        EXPECT_EQ(status, expected["status"]) << id << ": " << check.found;
+        EXPECT_TRUE(contains(check.found, expected.value("found", ""))) << check.found;
+        EXPECT_TRUE(contains(check.advice, expected.value("advice", ""))) << check.advice;
+        named.push_back(id);
+    }
+    EXPECT_FALSE(named.empty());
+    // What fails is what the file says, and nothing beside it.
+    for (std::size_t i = 0; i < all.devices.size(); ++i) {
+        for (const auto &check : all.devices[i]) {
+            const bool expected = std::count(named.begin(), named.end(), check.id) != 0;
+            EXPECT_TRUE(expected || check.status != Status::Failed || part("arch") == "aarch64")
+                << check.id << ": " << check.found;
+            EXPECT_TRUE(expected || part("all_skipped_but").is_null() ||
+                        check.status == Status::Skipped)
+                << check.id;
+        }
+    }
+    const auto line = all.has_advice() ? joined(command_line(known, all.plan), " ") : "";
+    for (const auto &wanted : part("command_line")) {
+        EXPECT_TRUE(contains(line, wanted.get<std::string>())) << wanted << " is not in " << line;
+    }
+}
+
+std::vector<std::string> hosts() {
+    std::vector<std::string> names;
+    if (const char *tree = std::getenv("TYPE2_SYSFS_TREE")) {
+        for (const auto &file : fs::directory_iterator(fs::path(tree).parent_path() / "hosts")) {
+            names.push_back(file.path().stem().string());
+        }
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Reported, Host, ::testing::ValuesIn(hosts()), [](const auto &param) {
+    std::string name = param.param;
+    std::replace_if(
+        name.begin(), name.end(), [](char c) { return c == '-' || c == '.'; }, '_');
+    return name;
+});
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Host);
+
+TEST_F(Tree, TwoDevicesHaveNothingInCommon) {
+    for (const char *more : {"0000:c1:00.0", "0000:d1:00.0"}) {
+        fs::copy(device(""), device("", more),
+                 fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+    }
+    const auto known = facts("x86_64", {Address, "0000:c1:00.0", "0000:d1:00.0"});
+    const auto plan = make_plan(known, Guest);
+    ASSERT_EQ(plan.devices.size(), 3U);
+    std::set<unsigned> numbers;
+    for (const auto &device : plan.devices) {
+        // One for the bridge, one for its port.
+        EXPECT_TRUE(numbers.insert(device.bus).second);
+        EXPECT_TRUE(numbers.insert(device.bus + 1).second);
+    }
+    EXPECT_EQ(plan.windows, 3 * 64 * GiB);
+    const auto xml = libvirt_xml(known, plan);
+    for (const char *part : {"<target busNr='12'/>", "<target busNr='16'/>", "<target busNr='20'/>",
+                             "cxl-fmw.0.targets.0=ua-cxl0,", "cxl-fmw.2.targets.0=ua-cxl2,",
+                             "index='6' model='pcie-root-port'", "bus='0xc1'"}) {
+        EXPECT_TRUE(contains(xml, part)) << part << " is not in " << xml;
+    }
+}
+
+TEST_F(Tree, AGuestWithNodes) {
+    const auto known = facts();
+    const auto all = judge(known, {16 * GiB, 8, true});
+    const auto line = joined(command_line(known, all.plan), " ");
+    EXPECT_TRUE(contains(line, "-object memory-backend-ram,id=mem,size=16G -numa "
+                               "node,nodeid=0,memdev=mem,cpus=0-7 -numa node,nodeid=1 -M q35,cxl"))
+        << line;
+    EXPECT_TRUE(contains(line, "bus_nr=12,numa_node=1,hdm")) << line;
+    EXPECT_FALSE(contains(line, "memory-backend=")) << line;
+    EXPECT_TRUE(contains(libvirt_xml(known, all.plan), "<cell id='0' cpus='0-7'"));
 }
 
 // ---- the VFIO device: the model, and its faults ----
@@ -441,14 +632,15 @@ Facts ask_model(const device::Config &config, const char *fault_name = nullptr) 
     Harness harness(config, true, filter.get(), quirks);
     const auto target = vfio::make_vfio_user(std::move(harness.client));
     Facts facts;
-    facts.socket = "/run/gpu0.sock";
+    facts.devices.resize(1);
+    facts.devices[0].socket = "/run/gpu0.sock";
     facts.host.arch = "aarch64";
     auto vfio = read_contract(*target);
     EXPECT_TRUE(vfio.has_value()) << vfio.error().text;
-    facts.vfio = std::move(*vfio);
+    facts.devices[0].vfio = std::move(*vfio);
     auto pci = read_config(*target);
     EXPECT_TRUE(pci.has_value()) << pci.error().text;
-    facts.pci = std::move(*pci);
+    facts.devices[0].pci = std::move(*pci);
     return facts;
 }
 
@@ -470,13 +662,13 @@ TEST(Model, BothGenerationsAreReady) {
             const auto facts = ask_model(model_of(contract, decoders));
             const auto all = judge(facts, Guest);
             EXPECT_EQ(all.count(Status::Failed) + all.count(Status::Warning), 0U)
-                << as_text(facts, Guest, all);
+                << as_text(facts, all);
             expect(all, "contract", Status::Ok, contract == ContractKind::Live ? "live" : "shadow");
             expect(all, "decoders", Status::Ok,
                    decoders == 1 ? "1, 1 committed" : "4, 4 committed");
             expect(all, "driver", Status::Skipped, "no host device");
-            EXPECT_EQ(all.window, 2 * GiB);
-            EXPECT_FALSE(all.guest_mode);
+            EXPECT_EQ(all.plan.windows, 2 * GiB);
+            EXPECT_FALSE(all.plan.devices[0].guest_mode);
         }
     }
 }
@@ -487,11 +679,11 @@ TEST(Model, DecodersThatNobodyCommitted) {
     const auto all = judge(ask_model(config), Guest);
     expect(all, "decoders", Status::Warning, "2, none committed");
     expect(all, "memory-ranges", Status::Warning, "not enabled");
-    EXPECT_EQ(all.window, 2 * GiB);
-    EXPECT_TRUE(all.guest_mode);
+    EXPECT_EQ(all.plan.windows, 2 * GiB);
+    EXPECT_TRUE(all.plan.devices[0].guest_mode);
     EXPECT_TRUE(all.ready());
     // That is what QEMU does by itself then.
-    const auto text = as_text(ask_model(config), Guest, all);
+    const auto text = as_text(ask_model(config), all);
     EXPECT_FALSE(contains(text, "x-cxl-decoders"));
     EXPECT_FALSE(contains(text, "hdm_for_passthrough"));
 }
@@ -502,8 +694,8 @@ TEST(Model, DecodersThatNobodyCommittedBehindAKernel) {
         auto config = model_of(contract, 2);
         config.uncommitted = true;
         auto facts = ask_model(config);
-        facts.address = Address;
-        facts.socket.clear();
+        facts.devices[0].address = Address;
+        facts.devices[0].socket.clear();
         const auto all = judge(facts, Guest);
         expect(all, "decoders", Status::Failed, "2, none committed");
         EXPECT_FALSE(all.ready());
@@ -513,22 +705,22 @@ TEST(Model, DecodersThatNobodyCommittedBehindAKernel) {
 // QEMU goes by what the kernel says of firmware, and has the guest program all of the memory.
 TEST(Model, DecodersThatFirmwareDidNotCommit) {
     auto facts = ask_model(model_of(ContractKind::Shadow, 2));
-    facts.vfio->decoders[1].committed = false;
-    facts.vfio->firmware_committed = false;
+    facts.devices[0].vfio->decoders[1].committed = false;
+    facts.devices[0].vfio->firmware_committed = false;
     const auto all = judge(facts, Guest);
     expect(all, "decoders", Status::Warning, "2, 1 committed: 1G, but not by firmware");
-    EXPECT_TRUE(all.guest_mode);
-    EXPECT_EQ(all.window, 2 * GiB);
-    EXPECT_FALSE(contains(as_text(facts, Guest, all), ",hdm_for_passthrough=on"));
-    EXPECT_FALSE(contains(as_text(facts, Guest, all), "x-cxl-decoders=guest"));
+    EXPECT_TRUE(all.plan.devices[0].guest_mode);
+    EXPECT_EQ(all.plan.windows, 2 * GiB);
+    EXPECT_FALSE(contains(as_text(facts, all), ",hdm_for_passthrough=on"));
+    EXPECT_FALSE(contains(as_text(facts, all), "x-cxl-decoders=guest"));
 }
 
 TEST(Model, TheWindowIsWhatIsCommitted) {
     auto facts = ask_model(model_of(ContractKind::Live, 2));
-    facts.vfio->decoders[1].committed = false;
+    facts.devices[0].vfio->decoders[1].committed = false;
     const auto all = judge(facts, Guest);
     expect(all, "decoders", Status::Ok, "2, 1 committed: 1G");
-    EXPECT_EQ(all.window, 1 * GiB);
+    EXPECT_EQ(all.plan.windows, 1 * GiB);
 }
 
 // Live's region begins behind what decoder 0 skips, shadow's in front of it.
@@ -540,28 +732,28 @@ TEST(Model, DecodersThatSkipMemory) {
         config.decoder_skip = 1 * GiB;
         auto facts = ask_model(*device::validate(config, false, false));
         expect(judge(facts, Guest), "decoders", Status::Ok, "2, 2 committed");
-        EXPECT_EQ(judge(facts, Guest).window, 512 * MiB);
-        facts.vfio->memory->size -= 256 * MiB;
+        EXPECT_EQ(judge(facts, Guest).plan.windows, 512 * MiB);
+        facts.devices[0].vfio->memory->size -= 256 * MiB;
         expect(judge(facts, Guest), "decoders", Status::Failed, "decoders end at");
     }
 }
 
 TEST(Model, CommittedDecodersComeFirst) {
     auto facts = ask_model(model_of(ContractKind::Live, 2));
-    facts.vfio->decoders[0].committed = false;
+    facts.devices[0].vfio->decoders[0].committed = false;
     expect(judge(facts, Guest), "decoders", Status::Failed, "decoder 1 is committed");
 }
 
 TEST(Model, WhatDecoder0SkipsIsNotInTheLiveRegion) {
     for (const auto contract : {ContractKind::Live, ContractKind::Shadow}) {
         auto facts = ask_model(model_of(contract, 2));
-        facts.vfio->decoders[0].skip = GiB;
+        facts.devices[0].vfio->decoders[0].skip = GiB;
         const bool live = contract == ContractKind::Live;
         expect(judge(facts, Guest), "decoders", live ? Status::Ok : Status::Failed,
                live ? "2, 2 committed: 2G" : "decoders end at 3G, the memory region at 2G");
         // What a later one skips is in it, and no sum wraps.
-        facts.vfio->decoders[0].skip = 0;
-        facts.vfio->decoders[1].skip = UINT64_MAX - GiB + 1;
+        facts.devices[0].vfio->decoders[0].skip = 0;
+        facts.devices[0].vfio->decoders[1].skip = UINT64_MAX - GiB + 1;
         expect(judge(facts, Guest), "decoders", Status::Failed, "decoders end at");
     }
 }
@@ -575,9 +767,9 @@ TEST(Model, MoreDecodersThanTheBridgeHas) {
         expect(all, "decoders", Status::Ok,
                fmt::format("{0}, {0} committed: {0}G{1}", decoders,
                            decoders > 4 ? "; a guest finds 1" : ""));
-        EXPECT_FALSE(all.guest_mode);
-        EXPECT_EQ(all.window, decoders * GiB);
-        EXPECT_TRUE(contains(as_text(facts, Guest, all), ",hdm_for_passthrough=on"));
+        EXPECT_FALSE(all.plan.devices[0].guest_mode);
+        EXPECT_EQ(all.plan.windows, decoders * GiB);
+        EXPECT_TRUE(contains(as_text(facts, all), ",hdm_for_passthrough=on"));
     }
 }
 
@@ -585,11 +777,11 @@ TEST(Model, MorePiecesThanTheBridgeHas) {
     for (const unsigned pieces : {4U, 5U, 6U}) {
         auto facts = ask_model(model_of(ContractKind::Live, 6, 6 * GiB));
         for (unsigned i = 1; i < pieces; ++i) {
-            facts.vfio->decoders[i].skip = GiB;
-            facts.vfio->memory->size += GiB;
+            facts.devices[0].vfio->decoders[i].skip = GiB;
+            facts.devices[0].vfio->memory->size += GiB;
         }
         // Not all of the memory is committed, and a guest may program more.
-        facts.vfio->memory->size += GiB;
+        facts.devices[0].vfio->memory->size += GiB;
         const auto all = judge(facts, Guest);
         const bool too_many = pieces > 4;
         expect(all, "decoders", too_many ? Status::Warning : Status::Ok,
@@ -597,19 +789,19 @@ TEST(Model, MorePiecesThanTheBridgeHas) {
                    ? fmt::format("6, 6 committed, in {} pieces; QEMU's host bridge has 4", pieces)
                    : "6, 6 committed: 6G; a guest finds 4");
         EXPECT_TRUE(all.ready());
-        EXPECT_EQ(all.guest_mode, too_many);
-        EXPECT_EQ(all.window, (too_many ? 6 + pieces : 6) * GiB);
+        EXPECT_EQ(all.plan.devices[0].guest_mode, too_many);
+        EXPECT_EQ(all.plan.windows, (too_many ? 6 + pieces : 6) * GiB);
 
-        auto text = as_text(facts, Guest, all);
+        auto text = as_text(facts, all);
         EXPECT_EQ(contains(text, R"(,"x-cxl-decoders":"guest"})"), too_many);
         EXPECT_EQ(contains(text, ",hdm_for_passthrough=on"), !too_many);
         EXPECT_EQ(contains(text, "name='hdm_for_passthrough'"), !too_many);
         const char *override = "name='x-cxl-decoders' type='string' value='guest'";
         EXPECT_FALSE(contains(text, override));
 
-        facts.socket.clear();
-        facts.address = "0000:81:00.0";
-        text = as_text(facts, Guest, all);
+        facts.devices[0].socket.clear();
+        facts.devices[0].address = "0000:81:00.0";
+        text = as_text(facts, all);
         EXPECT_EQ(contains(text, "bus=rp0,x-cxl-decoders=guest"), too_many);
         EXPECT_EQ(contains(text, override), too_many);
     }
@@ -689,7 +881,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Model, CommandLineAndDomainForASocket) {
     const auto facts = ask_model(model_of(Live));
     const auto all = judge(facts, Guest);
-    const auto text = as_text(facts, Guest, all);
+    const auto text = as_text(facts, all);
     for (const char *part :
          {"-object memory-backend-memfd,id=mem,size=16G,share=on",
           "'{\"driver\":\"vfio-user-pci\",\"id\":\"gpu0\",\"bus\":\"rp0\",",
@@ -702,12 +894,12 @@ TEST(Model, CommandLineAndDomainForASocket) {
 
 TEST(Model, ASocketsNameIsQuoted) {
     auto facts = ask_model(model_of(Live));
-    facts.socket = "/tmp/it's <here> & there";
+    facts.devices[0].socket = "/tmp/it's <here> & there";
     const auto all = judge(facts, Guest);
-    EXPECT_NE(libvirt_xml(facts, Guest, all).find("it&apos;s &lt;here&gt; &amp; there"),
+    EXPECT_NE(libvirt_xml(facts, all.plan).find("it&apos;s &lt;here&gt; &amp; there"),
               std::string::npos);
-    const auto line = command_line(facts, Guest, all);
-    EXPECT_NE(as_text(facts, Guest, all).find("it'\\''s <here> & there"), std::string::npos);
+    const auto line = command_line(facts, all.plan);
+    EXPECT_NE(as_text(facts, all).find("it'\\''s <here> & there"), std::string::npos);
 }
 
 } // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A device of the kernel's VFIO: container, group and device as <linux/vfio.h> has them.
 #include "base/files.h"
+#include "pci/address.h"
 #include "vfio/dma_buf.h"
 #include "vfio/target.h"
 
@@ -219,26 +220,9 @@ Result<UniqueFd> open_container(const KernelPaths &paths) {
 
 } // namespace
 
-bool is_pci_address(const std::string &text) {
-    constexpr std::string_view Shape = "xxxx:xx:xx.7";
-    if (text.size() != Shape.size()) {
-        return false;
-    }
-    return std::equal(text.begin(), text.end(), Shape.begin(), [](char c, char shape) {
-        switch (shape) {
-        case 'x':
-            return std::isxdigit(static_cast<unsigned char>(c)) != 0;
-        case '7':
-            return c >= '0' && c <= '7';
-        default:
-            return c == shape;
-        }
-    });
-}
-
 Result<std::unique_ptr<Target>> open_kernel_vfio(const std::string &address,
                                                  const KernelPaths &paths) {
-    if (!is_pci_address(address)) {
+    if (!pci::is_address(address)) {
         return fail(EINVAL, fmt::format("'{}' is not a PCI function, expected one like "
                                         "0000:01:00.0",
                                         address));

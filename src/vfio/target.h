@@ -63,9 +63,6 @@ std::unique_ptr<Target> make_vfio_user(std::unique_ptr<vfio_user::Client> client
 /// Opens the device behind a vfio-user socket. Error: errno and text.
 Result<std::unique_ptr<Target>> open_vfio_user(const std::string &socket);
 
-/// True if `text` is a PCI function's address as sysfs spells it: DDDD:BB:DD.F.
-bool is_pci_address(const std::string &text);
-
 /// Where the kernel shows its devices; tests put something else there.
 struct KernelPaths {
     std::string sys = "/sys";

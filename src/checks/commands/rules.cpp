@@ -84,6 +84,7 @@ const std::vector<Rule> &rules() {
 
         // preflight
         {".", R"(build/bin/cxl-type2-preflight --sysfs src/\S+ 0000:81:00.0$)", AsItStands},
+        {"preflight", R"(build/bin/cxl-type2-preflight 0000:81:00.0 0000:c1)", NoCommand, "the recorded host has one device; src/tests/preflight_test.cpp has two"},
         {"preflight", R"(build/bin/cxl-type2-preflight 0000:)", Preflight},
         {"preflight", R"(build/bin/cxl-type2-preflight --socket PATH)", ModelClient},
         {"preflight", R"(scripts/record-sysfs 0000:)", Recording},
