@@ -673,14 +673,14 @@ TEST(Info, ThatGrowsWithEveryQuestionIsNotAskedForForEver) {
 class Featured : public ReplyFilter {
   public:
     Featured(int probe, int get) : probe_(probe), get_(get) {}
-    void filter(const Header &request, ByteView body, Reply &reply) override {
-        if (request.command == static_cast<std::uint16_t>(Command::DeviceFeature)) {
+    void filter(const Request &request, Reply &reply) override {
+        if (const auto *feature = request.as<FeatureRequest>()) {
             constexpr std::uint32_t Probe = 1U << 18;
-            const bool probe = (load<std::uint32_t>(body, 4) & Probe) != 0;
-            EXPECT_EQ(body.size(), probe ? 8U : 40U);
+            const bool probe = (feature->flags & Probe) != 0;
+            EXPECT_EQ(request.body.size(), probe ? 8U : 40U);
             reply = {};
             reply.error = probe ? probe_ : get_;
-            reply.payload.assign(body.begin(), body.end());
+            reply.payload = request.body;
         }
     }
 

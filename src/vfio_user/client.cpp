@@ -13,7 +13,7 @@ namespace type2::vfio_user {
 
 namespace {
 
-constexpr std::uint32_t MaxInfo = 1024 * 1024; // an argsz beyond this is a lie
+constexpr std::uint32_t MaxInfo = MaxTransfer; // an argsz beyond this is a lie
 
 Result<void> dropped(const Result<Message> &reply) {
     if (!reply) {
@@ -199,12 +199,13 @@ Result<Message> Client::call(Command command, ByteView body, std::span<const int
 }
 
 Result<void> Client::negotiate() {
-    constexpr std::string_view Caps =
-        R"({"capabilities":{"max_msg_fds":16,"max_data_xfer_size":1048576,"pgsizes":4096,)"
-        R"("max_dma_maps":65535,"write_multiple":true}})";
+    const auto caps = fmt::format(
+        R"({{"capabilities":{{"max_msg_fds":{},"max_data_xfer_size":{},"pgsizes":{},)"
+        R"("max_dma_maps":{},"write_multiple":true}}}})",
+        MaxMessageFds, MaxTransfer, DmaPageSize, MaxDmaMaps);
     Bytes body;
     append(body, Version{VersionMajor, VersionMinor});
-    for (const char c : Caps) {
+    for (const char c : caps) {
         body.push_back(static_cast<std::byte>(c));
     }
     body.push_back(std::byte{0});

@@ -3,17 +3,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <string_view>
+#include <variant>
 
 namespace type2::vfio_user {
 
 namespace {
-
-constexpr int MaxJsonDepth = 8;
-constexpr std::size_t MaxJsonText = 4096;
 
 Reply refuse(LogEntry &entry, int code, std::string reason) {
     entry.reason = std::move(reason);
@@ -26,81 +22,15 @@ Reply refuse(LogEntry &entry, const Error &error) {
     return refuse(entry, error.code, error.text);
 }
 
-Reply refuse_size(LogEntry &entry, std::size_t found, std::size_t expected) {
-    return refuse(entry, EINVAL, fmt::format("payload of {} bytes, expected {}", found, expected));
-}
-
 template <typename T> Reply with_payload(const T &value) {
     Reply reply;
     append(reply.payload, value);
     return reply;
 }
 
-/// Depth is bounded before the text meets the parser.
-bool too_deep(std::string_view text) {
-    int depth = 0;
-    bool in_string = false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const char c = text[i];
-        if (in_string) {
-            if (c == '\\') {
-                ++i;
-            } else if (c == '"') {
-                in_string = false;
-            }
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > MaxJsonDepth) {
-                return true;
-            }
-        } else if (c == '}' || c == ']') {
-            --depth;
-        }
-    }
-    return false;
-}
-
-/// The client's capabilities, from what follows the version numbers: a NUL-terminated JSON text, or
-/// nothing. An object in any case. Error EINVAL.
-Result<nlohmann::json> offered_capabilities(ByteView data) {
-    if (data.empty()) {
-        return nlohmann::json::object();
-    }
-    const std::string_view text(reinterpret_cast<const char *>(data.data()), data.size());
-    const auto nul = text.find('\0');
-    if (nul != text.size() - 1 || text.size() > MaxJsonText || too_deep(text)) {
-        return fail(EINVAL, "version data: no single NUL at the end, or too large");
-    }
-    const auto parsed = nlohmann::json::parse(text.substr(0, nul), nullptr, false);
-    if (!parsed.is_object()) {
-        return fail(EINVAL, "version data is no JSON object");
-    }
-    auto offered =
-        parsed.contains("capabilities") ? parsed["capabilities"] : nlohmann::json::object();
-    if (!offered.is_object()) {
-        return fail(EINVAL, "\"capabilities\" is no JSON object");
-    }
-    return offered;
-}
-
-/// What the client takes and gives in one message. Error EINVAL: not a number, or too little.
-Result<std::uint32_t> offered_transfer(const nlohmann::json &offered) {
-    const auto value = offered.find("max_data_xfer_size");
-    if (value == offered.end()) {
-        return MaxTransfer;
-    }
-    if (!value->is_number_unsigned() || value->get<std::uint64_t>() < MinTransfer) {
-        return fail(EINVAL, fmt::format("max_data_xfer_size {}: expected a number from {} on",
-                                        value->dump(), MinTransfer));
-    }
-    return static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(value->get<std::uint64_t>(), MaxTransfer));
-}
-
 /// Ours, as far as the client proposed them too: QEMU also drops a reply that is longer than the
 /// request.
-nlohmann::json agreed_capabilities(const nlohmann::json &offered) {
+nlohmann::json agreed_capabilities(const std::vector<std::string> &offered) {
     const nlohmann::json ours = {{"max_msg_fds", MaxMessageFds},
                                  {"max_data_xfer_size", MaxTransfer},
                                  {"pgsizes", DmaPageSize},
@@ -108,61 +38,14 @@ nlohmann::json agreed_capabilities(const nlohmann::json &offered) {
                                  {"write_multiple", true}};
     nlohmann::json agreed = nlohmann::json::object();
     for (const auto &[key, value] : ours.items()) {
-        if (offered.contains(key)) {
+        if (std::find(offered.begin(), offered.end(), key) != offered.end()) {
             agreed[key] = value;
         }
     }
     return agreed;
 }
 
-bool takes_fds(std::uint16_t command) {
-    return command == static_cast<std::uint16_t>(Command::DmaMap) ||
-           command == static_cast<std::uint16_t>(Command::DeviceSetIrqs);
-}
-
 } // namespace
-
-const char *command_name(std::uint16_t command) {
-    switch (static_cast<Command>(command)) {
-    case Command::Version:
-        return "VERSION";
-    case Command::DmaMap:
-        return "DMA_MAP";
-    case Command::DmaUnmap:
-        return "DMA_UNMAP";
-    case Command::DeviceGetInfo:
-        return "DEVICE_GET_INFO";
-    case Command::DeviceGetRegionInfo:
-        return "DEVICE_GET_REGION_INFO";
-    case Command::DeviceGetRegionIoFds:
-        return "DEVICE_GET_REGION_IO_FDS";
-    case Command::DeviceGetIrqInfo:
-        return "DEVICE_GET_IRQ_INFO";
-    case Command::DeviceSetIrqs:
-        return "DEVICE_SET_IRQS";
-    case Command::RegionRead:
-        return "REGION_READ";
-    case Command::RegionWrite:
-        return "REGION_WRITE";
-    case Command::DmaRead:
-        return "DMA_READ";
-    case Command::DmaWrite:
-        return "DMA_WRITE";
-    case Command::DeviceReset:
-        return "DEVICE_RESET";
-    case Command::DirtyPages:
-        return "DIRTY_PAGES";
-    case Command::RegionWriteMulti:
-        return "REGION_WRITE_MULTI";
-    case Command::DeviceFeature:
-        return "DEVICE_FEATURE";
-    case Command::MigDataRead:
-        return "MIG_DATA_READ";
-    case Command::MigDataWrite:
-        return "MIG_DATA_WRITE";
-    }
-    return "UNKNOWN";
-}
 
 Connection::Connection(std::unique_ptr<Transport> transport, DeviceOps &device, ReplyFilter *filter,
                        std::function<void(const LogEntry &)> log)
@@ -248,25 +131,15 @@ Result<void> Connection::flush(Clock::time_point now) {
 
 bool Connection::handle(Message message) {
     const Header header = message.header;
-    LogEntry entry;
-    entry.command = header.command;
-    entry.fds = message.fds.size();
-    entry.no_reply = (header.flags & FlagNoReply) != 0;
-
     if ((header.flags & TypeMask) == TypeReply) {
         handle_reply(message);
         return true;
     }
-    Reply reply;
-    if ((header.flags & TypeMask) != TypeCommand) {
-        reply = refuse(entry, EINVAL, fmt::format("message type {}", header.flags & TypeMask));
-    } else if (!message.fds.empty() && !takes_fds(header.command)) {
-        reply = refuse(entry, EINVAL, "file descriptors with a command that takes none");
-    } else {
-        reply = dispatch(message, entry);
-    }
+    Request request = parse_request(std::move(message));
+    LogEntry entry = {request.command, arguments(request), request.fds, request.no_reply, 0, {}};
+    Reply reply = answer(request, entry);
     if (filter_ != nullptr) {
-        filter_->filter(header, message.body, reply);
+        filter_->filter(request, reply);
     }
     entry.error = reply.error;
     if (log_) {
@@ -311,73 +184,29 @@ void Connection::finish(Pending &pending, Result<Bytes> answer) {
     }
 }
 
-Reply Connection::dispatch(Message &message, LogEntry &entry) {
-    const auto command = static_cast<Command>(message.header.command);
-    if (!negotiated_ && command != Command::Version) {
+Reply Connection::answer(Request &request, LogEntry &entry) {
+    const bool version = request.command == static_cast<std::uint16_t>(Command::Version);
+    if (!negotiated_ && !version) {
         return refuse(entry, EPROTO, "the first command must be VERSION");
     }
-    switch (command) {
-    case Command::Version:
-        return version(message, entry);
-    case Command::DmaMap:
-        return dma_map(message, entry);
-    case Command::DmaUnmap:
-        return dma_unmap(message, entry);
-    case Command::DeviceGetInfo:
-        return device_info(message, entry);
-    case Command::DeviceGetRegionInfo:
-        return region_info(message, entry);
-    case Command::DeviceGetIrqInfo:
-        return irq_info(message, entry);
-    case Command::DeviceSetIrqs:
-        return set_irqs(message, entry);
-    case Command::RegionRead:
-        return region_read(message, entry);
-    case Command::RegionWrite:
-        return region_write(message, entry);
-    case Command::RegionWriteMulti:
-        return region_write_multi(message, entry);
-    case Command::DeviceReset:
-        return device_reset(message, entry);
-    case Command::DeviceFeature:
-        return device_feature(message, entry);
-    case Command::DeviceGetRegionIoFds:
-    case Command::DirtyPages:
-    case Command::MigDataRead:
-    case Command::MigDataWrite:
-        return refuse(entry, ENOTSUP, "this device does not offer the command");
-    case Command::DmaRead:
-    case Command::DmaWrite:
-        return refuse(entry, EINVAL, "only the server sends this command");
-    }
-    return refuse(entry, ENOSYS, fmt::format("unknown command {}", message.header.command));
-}
-
-Reply Connection::version(const Message &message, LogEntry &entry) {
-    if (negotiated_) {
+    if (negotiated_ && version) {
         return refuse(entry, EINVAL, "VERSION twice");
     }
-    const ByteView body = message.body;
-    if (body.size() < sizeof(Version)) {
-        return refuse_size(entry, body.size(), sizeof(Version));
+    if (request.problem) {
+        return refuse(entry, *request.problem);
     }
-    const auto proposed = load<Version>(body);
-    entry.args = {{"major", proposed.major}, {"minor", proposed.minor}};
-    if (proposed.major != VersionMajor) {
-        return refuse(entry, ENOTSUP,
-                      fmt::format("major version {}, expected {}", proposed.major, VersionMajor));
-    }
-    const auto offered = offered_capabilities(body.subspan(sizeof(Version)));
-    if (!offered) {
-        return refuse(entry, offered.error());
-    }
-    const auto transfer = offered_transfer(*offered);
-    if (!transfer) {
-        return refuse(entry, transfer.error());
-    }
-    peer_max_transfer_ = *transfer;
+    return std::visit([&](auto &what) { return handle(what, entry); }, request.what);
+}
+
+Reply Connection::handle(std::monostate & /*unread*/, LogEntry &entry) {
+    return refuse(entry, ENOSYS, "not read"); // parse_request() has said why
+}
+
+Reply Connection::handle(VersionRequest &request, LogEntry & /*entry*/) {
+    peer_max_transfer_ = request.max_transfer;
     Reply reply = with_payload(Version{VersionMajor, VersionMinor});
-    const std::string text = nlohmann::json{{"capabilities", agreed_capabilities(*offered)}}.dump();
+    const std::string text =
+        nlohmann::json{{"capabilities", agreed_capabilities(request.capabilities)}}.dump();
     for (const char c : text) {
         reply.payload.push_back(static_cast<std::byte>(c));
     }
@@ -387,54 +216,14 @@ Reply Connection::version(const Message &message, LogEntry &entry) {
     return reply;
 }
 
-Reply Connection::dma_map(Message &message, LogEntry &entry) {
-    if (message.body.size() != sizeof(DmaMap)) {
-        return refuse_size(entry, message.body.size(), sizeof(DmaMap));
-    }
-    const auto map = load<DmaMap>(message.body);
-    entry.args = {
-        {"iova", map.iova}, {"size", map.size}, {"offset", map.offset}, {"flags", map.flags}};
-    const std::uint32_t rights = map.flags & (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
-    const std::uint32_t ways = map.flags & (DmaMapMmap | DmaMapFileIo);
-    if (map.argsz < sizeof(DmaMap) || (map.flags & ~(rights | ways)) != 0 || rights == 0 ||
-        message.fds.size() > 1) {
-        return refuse(entry, EINVAL, "argsz, flags or number of descriptors");
-    }
-    if (ways != 0 && message.fds.empty()) {
-        return refuse(entry, EINVAL, "flags that say how to use a file, and no file");
-    }
-    const std::uint64_t low = DmaPageSize - 1;
-    if (map.size == 0 || map.iova + map.size - 1 < map.iova ||
-        ((map.iova | map.size | map.offset) & low) != 0) {
-        return refuse(entry, EINVAL, "empty, wrapping or unaligned range");
-    }
-    const DmaRange range = {map.iova,
-                            map.size,
-                            map.offset,
-                            (map.flags & VFIO_DMA_MAP_FLAG_READ) != 0,
-                            (map.flags & VFIO_DMA_MAP_FLAG_WRITE) != 0,
-                            ways == DmaMapFileIo};
-    UniqueFd fd;
-    if (!message.fds.empty()) {
-        fd = std::move(message.fds.front());
-    }
-    const auto done = device_.map_dma(range, std::move(fd));
+Reply Connection::handle(DmaMapRequest &request, LogEntry &entry) {
+    const auto done = device_.map_dma(request.range, std::move(request.fd));
     return done ? Reply{} : refuse(entry, done.error());
 }
 
-Reply Connection::dma_unmap(const Message &message, LogEntry &entry) {
-    if (message.body.size() != sizeof(DmaUnmap)) {
-        return refuse_size(entry, message.body.size(), sizeof(DmaUnmap));
-    }
-    auto unmap = load<DmaUnmap>(message.body);
-    entry.args = {{"iova", unmap.iova}, {"size", unmap.size}, {"flags", unmap.flags}};
+Reply Connection::handle(DmaUnmapRequest &request, LogEntry &entry) {
+    auto &unmap = request.unmap;
     const bool all = (unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL) != 0;
-    if (unmap.argsz < sizeof(DmaUnmap) ||
-        (unmap.flags & ~std::uint32_t{VFIO_DMA_UNMAP_FLAG_ALL}) != 0 ||
-        (all && (unmap.iova | unmap.size) != 0) || (!all && unmap.size == 0) ||
-        (!all && unmap.iova + unmap.size - 1 < unmap.iova)) {
-        return refuse(entry, EINVAL, "argsz, flags, or an empty or wrapping range");
-    }
     const auto removed = device_.unmap_dma(unmap.iova, unmap.size, all);
     if (!removed) {
         return refuse(entry, removed.error());
@@ -445,16 +234,7 @@ Reply Connection::dma_unmap(const Message &message, LogEntry &entry) {
     return with_payload(unmap);
 }
 
-Reply Connection::device_info(const Message &message, LogEntry &entry) {
-    if (message.body.size() < sizeof(DeviceInfo)) {
-        return refuse_size(entry, message.body.size(), sizeof(DeviceInfo));
-    }
-    const auto request = load<DeviceInfo>(message.body);
-    entry.args = {{"argsz", request.argsz}};
-    if (request.argsz < sizeof(DeviceInfo)) {
-        return refuse(entry, EINVAL,
-                      fmt::format("argsz {} is below {}", request.argsz, sizeof(DeviceInfo)));
-    }
+Reply Connection::handle(DeviceInfoRequest &request, LogEntry & /*entry*/) {
     const auto device = device_.describe_device();
     Bytes info;
     append(info, DeviceInfo{sizeof(DeviceInfo), device.flags, device.num_regions, device.num_irqs});
@@ -463,16 +243,7 @@ Reply Connection::device_info(const Message &message, LogEntry &entry) {
     return reply;
 }
 
-Reply Connection::region_info(const Message &message, LogEntry &entry) {
-    if (message.body.size() < sizeof(RegionInfo)) {
-        return refuse_size(entry, message.body.size(), sizeof(RegionInfo));
-    }
-    const auto request = load<RegionInfo>(message.body);
-    entry.args = {{"index", request.index}, {"argsz", request.argsz}};
-    if (request.argsz < sizeof(RegionInfo)) {
-        return refuse(entry, EINVAL,
-                      fmt::format("argsz {} is below {}", request.argsz, sizeof(RegionInfo)));
-    }
+Reply Connection::handle(RegionInfoRequest &request, LogEntry &entry) {
     auto region = device_.describe_region(request.index);
     if (!region) {
         return refuse(entry, region.error());
@@ -494,16 +265,7 @@ Reply Connection::region_info(const Message &message, LogEntry &entry) {
     return reply;
 }
 
-Reply Connection::irq_info(const Message &message, LogEntry &entry) {
-    if (message.body.size() < sizeof(IrqInfo)) {
-        return refuse_size(entry, message.body.size(), sizeof(IrqInfo));
-    }
-    const auto request = load<IrqInfo>(message.body);
-    entry.args = {{"index", request.index}, {"argsz", request.argsz}};
-    if (request.argsz < sizeof(IrqInfo)) {
-        return refuse(entry, EINVAL,
-                      fmt::format("argsz {} is below {}", request.argsz, sizeof(IrqInfo)));
-    }
+Reply Connection::handle(IrqInfoRequest &request, LogEntry &entry) {
     const auto irq = device_.describe_irq(request.index);
     if (!irq) {
         return refuse(entry, irq.error());
@@ -516,57 +278,13 @@ Reply Connection::irq_info(const Message &message, LogEntry &entry) {
     return with_payload(info);
 }
 
-Reply Connection::set_irqs(Message &message, LogEntry &entry) {
-    if (message.body.size() < sizeof(IrqSet)) {
-        return refuse_size(entry, message.body.size(), sizeof(IrqSet));
-    }
-    const auto set = load<IrqSet>(message.body);
-    entry.args = {
-        {"index", set.index}, {"start", set.start}, {"count", set.count}, {"flags", set.flags}};
-    const std::uint32_t data = set.flags & VFIO_IRQ_SET_DATA_TYPE_MASK;
-    const std::uint32_t action = set.flags & VFIO_IRQ_SET_ACTION_TYPE_MASK;
-    const std::uint32_t known = VFIO_IRQ_SET_DATA_TYPE_MASK | VFIO_IRQ_SET_ACTION_TYPE_MASK;
-    if ((set.flags & ~known) != 0 || !std::has_single_bit(data) || !std::has_single_bit(action)) {
-        return refuse(entry, EINVAL, "flags need one DATA bit and one ACTION bit");
-    }
-    if (set.argsz < sizeof(IrqSet) || set.argsz > message.body.size()) {
-        return refuse(entry, EINVAL, "argsz does not match the message");
-    }
-    IrqRequest request;
-    request.flags = set.flags;
-    request.index = set.index;
-    request.start = set.start;
-    request.count = set.count;
-    if (data == VFIO_IRQ_SET_DATA_BOOL) {
-        if (message.body.size() - sizeof(IrqSet) != set.count) {
-            return refuse_size(entry, message.body.size(), sizeof(IrqSet) + std::size_t{set.count});
-        }
-        for (std::size_t i = sizeof(IrqSet); i < message.body.size(); ++i) {
-            request.selected.push_back(message.body[i] != std::byte{0});
-        }
-    }
-    const bool wants_fds = data == VFIO_IRQ_SET_DATA_EVENTFD;
-    if (wants_fds ? (!message.fds.empty() && message.fds.size() != set.count)
-                  : !message.fds.empty()) {
-        return refuse(
-            entry, EINVAL,
-            fmt::format("{} descriptors for {} interrupts", message.fds.size(), set.count));
-    }
-    request.eventfds = std::move(message.fds);
+Reply Connection::handle(IrqRequest &request, LogEntry &entry) {
     const auto done = device_.set_irqs(std::move(request));
     return done ? Reply{} : refuse(entry, done.error());
 }
 
-Reply Connection::region_read(const Message &message, LogEntry &entry) {
-    if (message.body.size() != sizeof(RegionAccess)) {
-        return refuse_size(entry, message.body.size(), sizeof(RegionAccess));
-    }
-    auto access = load<RegionAccess>(message.body);
-    entry.args = {{"region", access.region}, {"offset", access.offset}, {"count", access.count}};
-    if (access.count == 0 || access.count > MaxTransfer) {
-        return refuse(entry, EINVAL,
-                      fmt::format("count {} is not within 1 to {}", access.count, MaxTransfer));
-    }
+Reply Connection::handle(RegionReadRequest &request, LogEntry &entry) {
+    auto access = request.access;
     Bytes data(access.count);
     const auto got = device_.read_region(access.region, access.offset, data);
     if (!got) {
@@ -574,33 +292,17 @@ Reply Connection::region_read(const Message &message, LogEntry &entry) {
     }
     data.resize(*got);
     access.count = static_cast<std::uint32_t>(*got);
-    if (data.size() <= sizeof(std::uint64_t)) {
-        std::uint64_t value = 0;
-        std::memcpy(&value, data.data(), data.size());
-        entry.args.emplace_back("value", value);
+    if (const auto value = small_value(data)) {
+        entry.args.emplace_back("value", *value);
     }
     Reply reply = with_payload(access);
     reply.payload.insert(reply.payload.end(), data.begin(), data.end());
     return reply;
 }
 
-Reply Connection::region_write(const Message &message, LogEntry &entry) {
-    if (message.body.size() < sizeof(RegionAccess)) {
-        return refuse_size(entry, message.body.size(), sizeof(RegionAccess));
-    }
-    auto access = load<RegionAccess>(message.body);
-    entry.args = {{"region", access.region}, {"offset", access.offset}, {"count", access.count}};
-    const ByteView data = ByteView(message.body).subspan(sizeof(RegionAccess));
-    if (access.count == 0 || access.count != data.size()) {
-        return refuse(entry, EINVAL,
-                      fmt::format("count {} with {} bytes of data", access.count, data.size()));
-    }
-    if (data.size() <= sizeof(std::uint64_t)) {
-        std::uint64_t value = 0;
-        std::memcpy(&value, data.data(), data.size());
-        entry.args.emplace_back("value", value);
-    }
-    const auto put = device_.write_region(access.region, access.offset, data);
+Reply Connection::handle(RegionWriteRequest &request, LogEntry &entry) {
+    auto access = request.access;
+    const auto put = device_.write_region(access.region, access.offset, request.data);
     if (!put) {
         return refuse(entry, put.error());
     }
@@ -608,19 +310,10 @@ Reply Connection::region_write(const Message &message, LogEntry &entry) {
     return with_payload(access);
 }
 
-Reply Connection::region_write_multi(const Message &message, LogEntry &entry) {
-    const ByteView body = message.body;
-    if (body.size() < sizeof(std::uint64_t)) {
-        return refuse_size(entry, body.size(), sizeof(std::uint64_t));
-    }
-    const auto count = load<std::uint64_t>(body);
-    entry.args = {{"writes", count}};
-    if (count > MaxMultiWrites || body.size() != sizeof(count) + count * sizeof(MultiWrite)) {
-        return refuse(entry, EINVAL, fmt::format("{} writes in {} bytes", count, body.size()));
-    }
+Reply Connection::handle(MultiWriteRequest &request, LogEntry &entry) {
     std::optional<Error> problem;
-    for (std::uint64_t i = 0; i < count; ++i) {
-        const auto write = load<MultiWrite>(body, sizeof(count) + i * sizeof(MultiWrite));
+    for (std::size_t i = 0; i < request.writes.size(); ++i) {
+        const auto &write = request.writes[i];
         if (write.count == 0 || write.count > sizeof(write.data)) {
             problem = Error{EINVAL, fmt::format("write {} of {} bytes", i, write.count)};
             continue;
@@ -631,26 +324,18 @@ Reply Connection::region_write_multi(const Message &message, LogEntry &entry) {
             problem = put.error();
         }
     }
-    return problem ? refuse(entry, *problem) : with_payload(count);
+    return problem ? refuse(entry, *problem) : with_payload(request.count);
 }
 
-Reply Connection::device_reset(const Message &message, LogEntry &entry) {
-    if (!message.body.empty()) {
-        return refuse_size(entry, message.body.size(), 0);
-    }
+Reply Connection::handle(ResetRequest & /*request*/, LogEntry &entry) {
     const auto done = device_.reset();
     return done ? Reply{} : refuse(entry, done.error());
 }
 
-Reply Connection::device_feature(const Message &message, LogEntry &entry) {
-    constexpr std::size_t Head = 2 * sizeof(std::uint32_t); // struct vfio_device_feature
-    if (message.body.size() < Head) {
-        return refuse_size(entry, message.body.size(), Head);
-    }
-    const auto flags = load<std::uint32_t>(message.body, sizeof(std::uint32_t));
-    entry.args = {{"argsz", load<std::uint32_t>(message.body)}, {"flags", flags}};
+Reply Connection::handle(FeatureRequest &request, LogEntry &entry) {
     // Clients take EINVAL, and nothing else, for "there is no such feature".
-    return refuse(entry, EINVAL, fmt::format("no feature {}", flags & VFIO_DEVICE_FEATURE_MASK));
+    return refuse(entry, EINVAL,
+                  fmt::format("no feature {}", request.flags & VFIO_DEVICE_FEATURE_MASK));
 }
 
 void Connection::queue(const Header &header, Reply reply) {

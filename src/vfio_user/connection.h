@@ -8,6 +8,7 @@
 #include "vfio_user/device_ops.h"
 #include "vfio_user/frame.h"
 #include "vfio_user/protocol.h"
+#include "vfio_user/request.h"
 #include "vfio_user/transport.h"
 
 #include <chrono>
@@ -18,6 +19,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace type2::vfio_user {
@@ -55,7 +57,7 @@ class ReplyFilter {
     ReplyFilter(const ReplyFilter &) = delete;
     ReplyFilter &operator=(const ReplyFilter &) = delete;
     virtual ~ReplyFilter() = default;
-    virtual void filter(const Header &request, ByteView body, Reply &reply) = 0;
+    virtual void filter(const Request &request, Reply &reply) = 0;
 };
 
 class Connection : public ClientMemory {
@@ -111,19 +113,20 @@ class Connection : public ClientMemory {
 
     bool handle(Message message); // false: hang up
     void handle_reply(const Message &message);
-    Reply dispatch(Message &message, LogEntry &entry);
-    Reply version(const Message &message, LogEntry &entry);
-    Reply dma_map(Message &message, LogEntry &entry);
-    Reply dma_unmap(const Message &message, LogEntry &entry);
-    Reply device_info(const Message &message, LogEntry &entry);
-    Reply region_info(const Message &message, LogEntry &entry);
-    Reply irq_info(const Message &message, LogEntry &entry);
-    Reply set_irqs(Message &message, LogEntry &entry);
-    Reply region_read(const Message &message, LogEntry &entry);
-    Reply region_write(const Message &message, LogEntry &entry);
-    Reply region_write_multi(const Message &message, LogEntry &entry);
-    Reply device_reset(const Message &message, LogEntry &entry);
-    Reply device_feature(const Message &message, LogEntry &entry);
+    Reply answer(Request &request, LogEntry &entry);
+    Reply handle(std::monostate &unread, LogEntry &entry);
+    Reply handle(VersionRequest &request, LogEntry &entry);
+    Reply handle(DmaMapRequest &request, LogEntry &entry);
+    Reply handle(DmaUnmapRequest &request, LogEntry &entry);
+    Reply handle(DeviceInfoRequest &request, LogEntry &entry);
+    Reply handle(RegionInfoRequest &request, LogEntry &entry);
+    Reply handle(IrqInfoRequest &request, LogEntry &entry);
+    Reply handle(IrqRequest &request, LogEntry &entry);
+    Reply handle(RegionReadRequest &request, LogEntry &entry);
+    Reply handle(RegionWriteRequest &request, LogEntry &entry);
+    Reply handle(MultiWriteRequest &request, LogEntry &entry);
+    Reply handle(ResetRequest &request, LogEntry &entry);
+    Reply handle(FeatureRequest &request, LogEntry &entry);
     void queue(const Header &header, Reply reply);
     void queue(Outgoing outgoing);
     void ask(Command command, const Bytes &body, Pending pending);

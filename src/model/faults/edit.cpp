@@ -10,12 +10,9 @@ namespace {
 constexpr int DeathStatus = 3;
 } // namespace
 
-std::optional<RegionInfo> info_request(const FaultView &view) {
-    if (view.command != Command::DeviceGetRegionInfo || view.body.size() < sizeof(RegionInfo)) {
-        return std::nullopt;
-    }
-    const auto request = load<RegionInfo>(view.body);
-    return request.argsz >= sizeof(RegionInfo) ? std::optional(request) : std::nullopt;
+std::optional<vfio_user::RegionInfoRequest> info_request(const FaultView &view) {
+    const auto *request = view.request.as<vfio_user::RegionInfoRequest>();
+    return request != nullptr && !view.request.problem ? std::optional(*request) : std::nullopt;
 }
 
 std::optional<std::uint32_t> info_index(const FaultView &view, const Reply &reply) {
@@ -24,14 +21,23 @@ std::optional<std::uint32_t> info_index(const FaultView &view, const Reply &repl
 }
 
 std::uint32_t info_argsz(const FaultView &view) {
-    return load<std::uint32_t>(view.body);
+    if (const auto *device = view.request.as<vfio_user::DeviceInfoRequest>()) {
+        return device->argsz;
+    }
+    const auto *region = view.request.as<vfio_user::RegionInfoRequest>();
+    return region != nullptr ? region->argsz : 0;
 }
 
 std::optional<RegionAccess> access(const FaultView &view, Command command) {
-    if (view.command != command || view.body.size() < sizeof(RegionAccess)) {
-        return std::nullopt;
+    const auto *read = view.request.as<vfio_user::RegionReadRequest>();
+    const auto *write = view.request.as<vfio_user::RegionWriteRequest>();
+    if (command == Command::RegionRead && read != nullptr) {
+        return read->access;
     }
-    return load<RegionAccess>(view.body);
+    if (command == Command::RegionWrite && write != nullptr) {
+        return write->access;
+    }
+    return std::nullopt;
 }
 
 bool reads(const FaultView &view, std::uint32_t region) {

@@ -32,7 +32,7 @@ inline constexpr std::chrono::seconds Hang{60}; // longer than any client waits
 // --- looking at requests -------------------------------------------------------------------------
 
 /// A question about a region that is well formed, whatever the device says to it.
-std::optional<RegionInfo> info_request(const FaultView &view);
+std::optional<vfio_user::RegionInfoRequest> info_request(const FaultView &view);
 /// The index of a question about a region that the device answers.
 std::optional<std::uint32_t> info_index(const FaultView &view, const Reply &reply);
 /// Of a question about the device or a region that the device answers.

@@ -27,8 +27,8 @@ const Fault *find_fault(std::string_view name) {
     return found == all.end() ? nullptr : &*found;
 }
 
-void FaultFilter::filter(const vfio_user::Header &request, ByteView body, vfio_user::Reply &reply) {
-    FaultView view = {static_cast<vfio_user::Command>(request.command), body, config_, state_};
+void FaultFilter::filter(const vfio_user::Request &request, vfio_user::Reply &reply) {
+    FaultView view = {static_cast<vfio_user::Command>(request.command), request, config_, state_};
     if (fault_.reply != nullptr) {
         fault_.reply(view, reply);
     }

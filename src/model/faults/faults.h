@@ -23,7 +23,7 @@ struct FaultState {
 /// One message as a fault sees it: the request, and the device's honest reply to change.
 struct FaultView {
     vfio_user::Command command = {};
-    ByteView body; ///< of the request
+    const vfio_user::Request &request;
     const Config &config;
     FaultState &state;
 };
@@ -45,7 +45,7 @@ const Fault *find_fault(std::string_view name);
 class FaultFilter : public vfio_user::ReplyFilter {
   public:
     FaultFilter(const Fault &fault, const Config &config) : fault_(fault), config_(config) {}
-    void filter(const vfio_user::Header &request, ByteView body, vfio_user::Reply &reply) override;
+    void filter(const vfio_user::Request &request, vfio_user::Reply &reply) override;
 
   private:
     const Fault &fault_;

@@ -87,7 +87,7 @@ constexpr std::array kTable = {
           [](FaultView &view, Reply &reply) {
               if (view.command == Command::DeviceFeature) {
                   reply = Reply{};
-                  reply.payload.assign(view.body.begin(), view.body.end());
+                  reply.payload = view.request.body;
               }
           }},
 };

@@ -92,9 +92,9 @@ void accept_anyway(Reply &reply, const RegionAccess &read) {
 /// Writes of one decoder 0 register take effect, as far as reads tell.
 void make_stick(FaultView &view, Reply &reply, std::uint32_t reg) {
     const std::uint64_t offset = reg + (is_shadow(view) ? cxl::HdmOffset : 0U);
-    if (writes(view, CompRegs) && load<RegionAccess>(view.body).offset == offset &&
-        view.body.size() == sizeof(RegionAccess) + 4) {
-        view.state.written[offset] = load<std::uint32_t>(view.body, sizeof(RegionAccess));
+    const auto *write = view.request.as<vfio_user::RegionWriteRequest>();
+    if (writes(view, CompRegs) && write->access.offset == offset && write->data.size() == 4) {
+        view.state.written[offset] = load<std::uint32_t>(write->data);
     }
     if (const auto found = view.state.written.find(offset); found != view.state.written.end()) {
         edit_dword(view, reply, CompRegs, offset, [&](std::uint32_t) { return found->second; });
