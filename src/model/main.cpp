@@ -188,6 +188,10 @@ int run(int argc, char **argv) {
                    "live, whose memory region begins behind it")
         ->type_name("SIZE");
     app.add_flag("--uncommitted", config.uncommitted, "Firmware has not committed the decoders");
+    app.add_flag(
+        "--memory-ignores-space", config.memory_ignores_space,
+        "Device memory answers with PCI memory space off, too, as with the kernel's newest "
+        "generation (v6)");
     app.add_option("--page-size", typed.page_size,
                    "Host page size, what can be left out of an mmap: 4K or 64K (default 4K)")
         ->type_name("SIZE");

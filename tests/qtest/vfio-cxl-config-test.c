@@ -330,6 +330,47 @@ static void test_memory_never_active(void)
     model_stop(m);
 }
 
+/*
+ * The kernel's newest generation: memory space is a matter of BARs.  The memory
+ * is there before it is on and stays when it goes, with no moment in between.
+ */
+static void test_memory_ignores_space(void)
+{
+    Model *m = model_start(DEFAULT_MODEL " --memory-ignores-space");
+    Vm *vm = vm_start_with(m, TOPOLOGY, LOCKED);
+    uint64_t base = window_base(vm, 0);
+    uint8_t pm;
+    unsigned i;
+
+    for (i = 0; i < 2; i++) {
+        assert_window_mapped(vm, m, base, UNIT, true);
+        pci_setup(vm, 0);
+        g_assert_cmphex(range_status(vm, 0, 0), ==, RANGE_VALID | RANGE_ACTIVE);
+        dev_set_command(vm, 0, COMMAND_MEMORY);
+        forget_accesses(m);
+        dev_set_command(vm, 0, 0);
+        assert_region_accesses(m, 9, 0);
+        assert_window_mapped(vm, m, base, UNIT, true);
+        g_assert_cmphex(range_status(vm, 0, 0), ==, RANGE_VALID | RANGE_ACTIVE);
+
+        /* Power does matter, and so does a reset */
+        pm = find_cap(vm, 0, CAP_PM);
+        dev_write16(vm, 0, pm + 4, 3);
+        assert_window_mapped(vm, m, base, UNIT, false);
+        dev_write16(vm, 0, pm + 4, 0);
+        assert_window_mapped(vm, m, base, UNIT, true);
+        set_busy(m, true);
+        function_reset(vm);
+        assert_window_mapped(vm, m, base, UNIT, false);
+        set_busy(m, false);
+        g_assert_cmphex(range_status(vm, 0, 0), ==, RANGE_VALID | RANGE_ACTIVE);
+        assert_window_mapped(vm, m, base, UNIT, true);
+        vm_reset(vm);
+    }
+    vm_stop(vm);
+    model_stop(m);
+}
+
 /* Writes that leave the memory as it is cost no access to it */
 static void test_config_writes_ask_nothing(void)
 {
@@ -734,6 +775,7 @@ static void add_tests(void)
     TEST("memory-active/locked", test_memory_active);
     TEST("memory-active/guest", test_memory_active_guest);
     TEST("memory-active/never", test_memory_never_active);
+    TEST("memory-ignores-space", test_memory_ignores_space);
     TEST("asks-nothing", test_config_writes_ask_nothing);
     TEST("off/hides", test_off_hides);
     TEST("off/hides-uncommitted", test_off_hides_uncommitted);

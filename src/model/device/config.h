@@ -20,9 +20,10 @@ struct Config {
     std::uint16_t device_id = 0xc2a1;
     std::uint64_t bar_size = 1 * MiB;
     unsigned decoders = 1;
-    std::uint64_t decoder_size = 0; ///< of each; 0: what hdm_size gives each
-    std::uint64_t decoder_skip = 0; ///< device memory that each leaves out in front of its own
-    bool uncommitted = false;       ///< firmware left the decoders alone
+    std::uint64_t decoder_size = 0;    ///< of each; 0: what hdm_size gives each
+    std::uint64_t decoder_skip = 0;    ///< device memory that each leaves out in front of its own
+    bool uncommitted = false;          ///< firmware left the decoders alone
+    bool memory_ignores_space = false; ///< it answers with memory space off, too
     std::uint64_t page_size = 4 * KiB;
     std::uint64_t host_base = 0x424240000000; ///< where the host decodes the memory
     bool cache = true;                        ///< CXL.cache capable, as Type-2 devices are

@@ -191,21 +191,23 @@ Result<void> Device::set_irqs(vfio_user::IrqRequest request) {
     return interrupts_.set(std::move(request));
 }
 
-Result<void> Device::check_access() const {
+Result<void> Device::check_access(bool without_space) const {
     if (gated_) {
         return fail(EIO, "the last reset failed");
     }
     if (busy_) {
         return fail(EIO, "not ready yet");
     }
-    if (!config_space_.memory_enabled()) {
+    if (!without_space && !config_space_.memory_enabled()) {
         return fail(EIO, "memory space is off or the device is not in D0");
     }
     return {};
 }
 
 Result<void> Device::check_memory() const {
-    if (auto refused = check_access(); !refused) {
+    // Memory space is a matter of BARs to the kernel's newest generation: D0 is not.
+    const bool awake = config_.memory_ignores_space && config_space_.power_state() == 0;
+    if (auto refused = check_access(awake); !refused) {
         return refused;
     }
     // A decoder that firmware committed decodes nothing without it. Of a device that firmware left

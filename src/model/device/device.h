@@ -93,8 +93,8 @@ class Device : public vfio_user::DeviceOps, private EngineHost {
     void program_decoders();
     Result<void> clear_bar_memory();
     Result<void> full_reset();
-    /// BARs and device memory answer now. Error EIO otherwise.
-    Result<void> check_access() const;
+    /// BARs answer now, or would with memory space on. Error EIO otherwise.
+    Result<void> check_access(bool without_space = false) const;
     /// Device memory answers now. Error EIO otherwise.
     Result<void> check_memory() const;
 
