@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := all
 
 .PHONY: run
-run: all ## boot a Linux guest on the model device and show what happens
+run: all ## boot a Linux guest on the model device and show what happens; KVM=1: by KVM and vfio-pci
 	@scripts/run
 
 .PHONY: check
@@ -48,11 +48,12 @@ guest: setup ## build the guest: kernel, driver, initramfs, firmware
 .PHONY: check-nested
 check-nested: all ## vfio-pci with a real kernel's VFIO and KVM: a Linux host inside a VM
 	@scripts/build-qemu tests
-	@scripts/check nested-live nested-shadow nested-kvm-live nested-kvm-shadow
+	@scripts/check nested-live nested-shadow nested-kvm-amd64-live nested-kvm-amd64-shadow \
+		nested-kvm-arm64-live nested-kvm-arm64-shadow
 	@scripts/conformance-table
 
 .PHONY: nested-shell
-nested-shell: all ## a shell in that host (CONTRACT=live|shadow)
+nested-shell: all ## a shell in that host (CONTRACT=live|shadow ARCH=amd64|arm64)
 	@scripts/build-qemu tests
 	@scripts/nested shell $(or $(CONTRACT),live)
 

@@ -100,6 +100,7 @@ const std::vector<Rule> &rules() {
         {".", R"(make rebase QEMU_SRC=)", MakeTarget, "wants another QEMU; scripts/tests/series.sh runs it on a small tree"},
         {".", R"(make check-asan$)", MakeTarget, "compiles QEMU once more"},
         {".", R"(make fuzz SECONDS=)", MakeTarget, "runs for an hour; another step of make check runs each for 10 s"},
+        {"testing", R"(make run KVM=1)", MakeTarget, "boots a nested host; other steps of make check do"},
         {".", R"(make (check-)?nested)", MakeTarget, "other steps of make check run it"},
         {"testbed", R"(scripts/nested live (window|kvm)$)", Script, "other steps of make check run it"},
         {".", R"(make bench( [A-Z]+=\S+)*$)", MakeTarget, "takes minutes; another step of make check runs the least of it"},
