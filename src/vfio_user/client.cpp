@@ -199,10 +199,10 @@ Result<Message> Client::call(Command command, ByteView body, std::span<const int
 }
 
 Result<void> Client::negotiate() {
-    const auto caps = fmt::format(
-        R"({{"capabilities":{{"max_msg_fds":{},"max_data_xfer_size":{},"pgsizes":{},)"
-        R"("max_dma_maps":{},"write_multiple":true}}}})",
-        MaxMessageFds, MaxTransfer, DmaPageSize, MaxDmaMaps);
+    const auto caps =
+        fmt::format(R"({{"capabilities":{{"max_msg_fds":{},"max_data_xfer_size":{},"pgsizes":{},)"
+                    R"("max_dma_maps":{},"write_multiple":true}}}})",
+                    MaxMessageFds, MaxTransfer, DmaPageSize, MaxDmaMaps);
     Bytes body;
     append(body, Version{VersionMajor, VersionMinor});
     for (const char c : caps) {
