@@ -135,7 +135,7 @@ std::vector<std::string> command_line(const Facts &facts, const Plan &plan) {
         line.emplace_back("-bios QEMU_EFI.fd");
     }
     for (const auto &[option, value] : room_for_bars(plan)) {
-        line.push_back(option + " " + value);
+        line.push_back(fmt::format("{} {}", option, value));
     }
     for (std::size_t i = 0; i < plan.devices.size(); ++i) {
         const auto &device = plan.devices[i];
