@@ -312,6 +312,9 @@ TEST_F(Server, TheTraceSaysThatThereWasASecondClient) {
     const auto refused = traced("refused");
     EXPECT_NE(refused.find(R"({"refused":"a second client"})"), std::string::npos) << refused;
     EXPECT_EQ(identity(*first), 0xc2a11234U);
+    kill(pid_, SIGTERM);
+    const auto ended = traced("the model ends");
+    EXPECT_NE(ended.find(R"({"closed":"the model ends"})"), std::string::npos) << ended;
 }
 
 } // namespace

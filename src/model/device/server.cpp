@@ -106,9 +106,7 @@ std::optional<Loop::Clock::time_point> Server::idle(Loop::Clock::time_point now)
 }
 
 Server::~Server() {
-    if (client_) {
-        drop_client({ECANCELED, "the model ends"});
-    }
+    client_.reset();
     if (listener_) {
         unlink(options_.socket.c_str());
     }
@@ -118,7 +116,11 @@ Server::~Server() {
 }
 
 Result<void> Server::run() {
-    return loop_.run();
+    auto done = loop_.run();
+    if (client_) {
+        drop_client({ECANCELED, "the model ends"});
+    }
+    return done;
 }
 
 void Server::log_message(const vfio_user::LogEntry &entry) {
