@@ -9,16 +9,14 @@
 #include "qapi/error.h"
 #include "hw/cxl/cxl_host_decoder.h"
 #include "hw/pci/pcie_port.h"
+#include "qemu/target-info.h"
+#include "system/kvm.h"
 #include "cxl-memory.h"
 #include "trace.h"
 
 /* Waiting for the memory: first and last pause, each twice the one before */
 #define ASK_FIRST_MS            10
 #define ASK_LAST_MS             5120
-
-/* How often to look whether memory that the host closed is back */
-#define LOST_FIRST_MS           100
-#define LOST_LAST_MS            10000
 
 /* Does the bridge above lead @range to the device? */
 static bool memory_reached(const VFIOCXLMemory *mem,
@@ -138,22 +136,16 @@ static void memory_set_open(VFIOCXLMemory *mem, bool open)
     trace_vfio_cxl_memory_set_open(mem->vdev->vbasedev.name, open);
     if (open) {
         mem->opening(mem->opaque);
-        mem->lost = false;
-        mem->opened_ms = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
     }
     mem->open = open;
     vfio_cxl_memory_update(mem);
+    if (!open) {
+        vfio_region_mmaps_set_enabled(&mem->region, false);
+    }
 }
 
 void vfio_cxl_memory_close(VFIOCXLMemory *mem)
 {
-    /* While it was open: nobody but the host can have closed it */
-    if (mem->open && vfio_cxl_guard_tripped(mem->guard)) {
-        error_report(VFIO_MSG_PREFIX "CXL: the host has closed the memory (a "
-                     "reset of the function?) and it was touched: it is out "
-                     "of the window until the host opens it again, what was "
-                     "written is lost", mem->vdev->vbasedev.name);
-    }
     timer_del(mem->timer);
     memory_set_open(mem, false);
 }
@@ -179,14 +171,9 @@ static bool memory_space_on(const VFIOCXLMemory *mem)
 /* Does the memory answer, and is it in its place? */
 static bool memory_ready(VFIOCXLMemory *mem)
 {
-    if (!mem->active(mem->opaque) ||
-        !vfio_cxl_contract_memory_ready(&mem->vdev->vbasedev, mem->layout)) {
-        return false;
-    }
-    if (vfio_cxl_guard_tripped(mem->guard)) {
-        vfio_cxl_memory_close(mem);
-    }
-    return vfio_cxl_guard_restore(mem->guard);
+    return mem->active(mem->opaque) &&
+           vfio_cxl_contract_memory_ready(&mem->vdev->vbasedev, mem->layout) &&
+           vfio_region_mmaps_set_enabled(&mem->region, true);
 }
 
 /*
@@ -208,7 +195,7 @@ static void memory_ask_now(VFIOCXLMemory *mem)
     if (!memory_in_d0(mem) || !memory_space_on(mem)) {
         return;
     }
-    if (!mem->lost && mem->pause_ms == ASK_LAST_MS && !mem->warned) {
+    if (mem->pause_ms == ASK_LAST_MS && !mem->warned) {
         warn_report(VFIO_MSG_PREFIX "CXL: the memory does not answer %d s "
                     "after it was turned on, expected it to; it stays out of "
                     "the guest's reach until it does", name,
@@ -218,8 +205,7 @@ static void memory_ask_now(VFIOCXLMemory *mem)
     trace_vfio_cxl_memory_ask(name, mem->pause_ms);
     timer_mod(mem->timer,
               qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + mem->pause_ms);
-    mem->pause_ms = MIN(2 * mem->pause_ms,
-                        mem->lost ? LOST_LAST_MS : ASK_LAST_MS);
+    mem->pause_ms = MIN(2 * mem->pause_ms, ASK_LAST_MS);
 }
 
 static void memory_timer(void *opaque)
@@ -229,7 +215,6 @@ static void memory_timer(void *opaque)
 
 void vfio_cxl_memory_ask(VFIOCXLMemory *mem)
 {
-    mem->lost = false;
     mem->warned = false;
     mem->pause_ms = ASK_FIRST_MS;
     memory_ask_now(mem);
@@ -243,26 +228,16 @@ void vfio_cxl_memory_look(VFIOCXLMemory *mem)
     }
 }
 
-/* By the guard: something was touched that could not be reached */
-static void memory_lost(void *opaque)
+/* The host has closed the memory, or opened it again */
+static void memory_changed(VFIORegion *region, bool lost)
 {
-    VFIOCXLMemory *mem = opaque;
-    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    VFIOCXLMemory *mem = container_of(region, VFIOCXLMemory, region);
 
-    /*
-     * Touched while it was closed anyway, by a vCPU that was late, or mended
-     * since: who opens it again puts it back.
-     */
-    if (!mem->open || !vfio_cxl_guard_tripped(mem->guard)) {
-        return;
+    if (lost) {
+        vfio_cxl_memory_close(mem);
+    } else {
+        vfio_cxl_memory_ask(mem);
     }
-    vfio_cxl_memory_close(mem);
-    mem->lost = true;
-    /* Once more, soon after it was back: do not go round and round */
-    mem->pause_ms = now - mem->opened_ms < LOST_LAST_MS &&
-                    mem->pause_ms >= LOST_FIRST_MS
-                    ? MIN(2 * mem->pause_ms, LOST_LAST_MS) : LOST_FIRST_MS;
-    timer_mod(mem->timer, now + mem->pause_ms);
 }
 
 /*
@@ -301,6 +276,56 @@ static void memory_set_direct(VFIOCXLMemory *mem)
     }
 }
 
+/*
+ * KVM on Arm takes a mapping of a device's memory that is cacheable for a
+ * memory slot only where the CPU keeps it coherent; kvm_set_phys_mem() aborts
+ * where it does not.  Memory that is not mapped is no way out: a load or store
+ * of a pair of registers is an access that KVM cannot hand to QEMU (no valid
+ * syndrome), and an external abort for the guest.
+ */
+static bool memory_can_be_slot(const VFIOCXLMemory *mem, Error **errp)
+{
+    ERRP_GUARD();
+
+    if (!kvm_enabled() || !target_base_arm()) {
+        return true;
+    }
+#ifdef CONFIG_KVM
+    /* Of a vfio-user server it is a file, which is RAM to KVM */
+    if (!mem->vdev->vbasedev.use_region_fds &&
+        !kvm_check_extension(kvm_state,
+                             KVM_CAP_ARM_CACHEABLE_PFNMAP_SUPPORTED)) {
+        error_setg(errp, "CXL: KVM of this host does not map the memory of "
+                   "devices cacheable, expected capability "
+                   "KVM_CAP_ARM_CACHEABLE_PFNMAP_SUPPORTED");
+        error_append_hint(errp, "The CPU needs S2FWB and CTR_EL0.DIC, the "
+                          "kernel Linux 6.17.  With x-cxl-decoders=off the "
+                          "guest gets a plain PCI device.\n");
+        return false;
+    }
+#endif
+    return true;
+}
+
+/* The memory region cannot be mapped */
+static bool memory_slow_path(VFIOCXLMemory *mem, Error **errp)
+{
+    ERRP_GUARD();
+
+    if (kvm_enabled() && target_base_arm()) {
+        error_setg(errp, "CXL: memory region %d cannot be mapped, expected "
+                   "that it can: with KVM on Arm a guest dies of accesses that "
+                   "trap", mem->layout->mem_region);
+        error_append_hint(errp, "With x-cxl-decoders=off the guest gets a "
+                          "plain PCI device.\n");
+        return false;
+    }
+    warn_report(VFIO_MSG_PREFIX "CXL: memory region %d cannot be mapped, "
+                "every access of the guest will be slow",
+                mem->vdev->vbasedev.name, mem->layout->mem_region);
+    return true;
+}
+
 bool vfio_cxl_memory_setup(VFIOCXLMemory *mem, Error **errp)
 {
     VFIODevice *vbasedev = &mem->vdev->vbasedev;
@@ -309,27 +334,26 @@ bool vfio_cxl_memory_setup(VFIOCXLMemory *mem, Error **errp)
     unsigned n;
     int ret;
 
-    /* First: once a region has been set up only finalizing @owner ends it */
-    mem->guard = vfio_cxl_guard_new(memory_lost, mem, errp);
-    if (!mem->guard) {
+    if (!memory_can_be_slot(mem, errp)) {
         return false;
     }
     ret = vfio_region_setup(owner, vbasedev, &mem->region,
                             mem->layout->mem_region, name);
     if (ret) {
-        g_clear_pointer(&mem->guard, vfio_cxl_guard_free);
         error_setg_errno(errp, -ret, "CXL: setting up memory region %d failed",
                          mem->layout->mem_region);
         return false;
     }
+    mem->region.no_registers = true;
+    mem->region.changed = memory_changed;
     if (memory_map_region(mem)) {
         memory_set_direct(mem);
-    } else {
-        warn_report(VFIO_MSG_PREFIX "CXL: memory region %d cannot be mapped, "
-                    "every access of the guest will be slow", vbasedev->name,
-                    mem->layout->mem_region);
+    } else if (!memory_slow_path(mem, errp)) {
+        object_unparent(OBJECT(mem->region.mem));
+        vfio_region_finalize(&mem->region);
+        return false;
     }
-    vfio_cxl_guard_watch(mem->guard, &mem->region);
+    vfio_region_mmaps_set_enabled(&mem->region, false);
     mem->timer = timer_new_ms(QEMU_CLOCK_REALTIME, memory_timer, mem);
     for (n = 0; n < mem->layout->decoder_count; n++) {
         g_autofree char *alias = g_strdup_printf("%s CXL decoder %u",
@@ -350,7 +374,6 @@ void vfio_cxl_memory_exit(VFIOCXLMemory *mem)
 
 void vfio_cxl_memory_finalize(VFIOCXLMemory *mem)
 {
-    g_clear_pointer(&mem->guard, vfio_cxl_guard_free);
     vfio_region_finalize(&mem->region);
 }
 

@@ -10,7 +10,6 @@
 #include "hw/vfio/vfio-region.h"
 #include "qemu/timer.h"
 #include "cxl-contract.h"
-#include "cxl-guard.h"
 #include "cxl-hdm.h"
 #include "cxl-topology.h"
 #include "pci.h"
@@ -33,14 +32,11 @@ typedef struct VFIOCXLMemory {
     void *opaque;
 
     VFIORegion region;
-    VFIOCXLGuard *guard;
     bool enabled;               /* Mem_Enable */
     bool open;
-    bool lost;                  /* the host closed it, and it was touched */
     bool warned;                /* that it does not answer */
     QEMUTimer *timer;           /* asks whether it may be used now */
     int64_t pause_ms;           /* and how long after that it asks again */
-    int64_t opened_ms;          /* when it was opened last */
     MemoryRegion alias[VFIO_CXL_HDM_MAX_DECODERS];
     VFIOCXLHdmRange mapped[VFIO_CXL_HDM_MAX_DECODERS];  /* size 0: not mapped */
 } VFIOCXLMemory;

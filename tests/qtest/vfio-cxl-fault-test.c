@@ -81,6 +81,46 @@ static void says_another_bar(Vm *vm, Model *m, uint64_t base)
     g_assert_cmphex(dev_read(vm, 0, locator + 0x0c) & 7, !=, 0);
 }
 
+static void assert_region_event(Vm *vm, bool lost)
+{
+    QDict *event = qtest_qmp_eventwait_ref(vm->qts, "VFIO_REGION_MEMORY");
+    QDict *data = qdict_get_qdict(event, "data");
+
+    g_assert_cmpstr(qdict_get_str(data, "device-id"), ==, "dev0");
+    g_assert_nonnull(strstr(qdict_get_str(data, "qom-path"), "/dev0"));
+    g_assert_cmpint(qdict_get_int(data, "region"), ==, 0);
+    g_assert_cmpint(qdict_get_bool(data, "lost"), ==, lost);
+    qobject_unref(event);
+}
+
+/*
+ * The file behind BAR 0 is gone when the machine starts: the guest reads all-
+ * ones once, and then what the server answers.  After a reset it has it again.
+ */
+static void loses_its_bar(Vm *vm, Model *m, uint64_t base)
+{
+    unsigned i;
+
+    for (i = 0; i < 2; i++) {
+        pci_enable(vm, 0);
+        g_assert_cmphex(qtest_readl(vm->qts, bar_at(0, 0x2000)), ==, ~0u);
+        assert_region_event(vm, true);
+        forget_accesses(m);
+        qtest_readl(vm->qts, bar_at(0, 0x2000));
+        assert_region_accesses(m, 0, 1);
+        assert_window_mapped(vm, m, base, SIZE, true);
+
+        vm_reset(vm);
+        pci_enable(vm, 0);
+        assert_region_event(vm, false);
+        qtest_writel(vm->qts, bar_at(0, 0x2000), 0x600d600d);
+        g_assert_cmphex(qtest_readl(vm->qts, bar_at(0, 0x2000)), ==,
+                        0x600d600d);
+        assert_region_accesses(m, 0, 0);
+        vm_reset(vm);
+    }
+}
+
 /* Every width gives what the dwords give */
 static void reads_in_parts(Vm *vm, Model *m, uint64_t base)
 {
@@ -446,6 +486,7 @@ static const FaultCase faults[] = {
     { "memory-fd-read-only", BOTH(TELLS(works, SLOW)) },
     { "memory-fd-unsealed", BOTH(TELLS(works, UNSEALED)) },
     { "memory-fd-shrinks", BOTH(TELLS(works, UNSEALED)) },
+    { "bar-fd-shrinks", BOTH(ACCEPTED(loses_its_bar)) },
     { "memory-fd-seals-late", BOTH(TELLS(works,
       "CXL: memory region 9: its file has 0x0 bytes, less than the 0x10000000 "
       "that are to be mapped")) },

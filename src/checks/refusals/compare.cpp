@@ -35,18 +35,18 @@ struct Excuse {
 
 // Said only if something fails that no test can make fail
 constexpr std::array Unprovoked = {
-    Excuse{"CXL: no event notifier for the memory", "QEMU out of file descriptors"},
-    Excuse{"CXL: no handler for SIGBUS", "a system call that has no reason to fail"},
     Excuse{"CXL: setting up memory region %d failed", "an ioctl that worked a moment before"},
     Excuse{"CXL: no information on BAR %u", "a BAR of which QEMU had the information before"},
     Excuse{"CXL: decoder %u does not fit at 0x%x", "the window was found large enough before"},
     Excuse{"CXL: the cache write-back before a reset was not done: the CXL DVSEC at 0x%x cannot "
            "be accessed; the reset goes on, what the device had cached may be lost",
            "a device that is gone, and says so by itself"},
-    Excuse{"vfio %s: CXL: the host has closed the memory (a reset of the function?) and it was "
-           "touched: it is out of the window until the host opens it again, what was written is "
-           "lost",
-           "only a kernel does that: testbed/jobs/unreachable"},
+    Excuse{"CXL: KVM of this host does not map the memory of devices cacheable, expected "
+           "capability KVM_CAP_ARM_CACHEABLE_PFNMAP_SUPPORTED",
+           "KVM on an Arm host without S2FWB"},
+    Excuse{"CXL: memory region %d cannot be mapped, expected that it can: with KVM on Arm a guest "
+           "dies of accesses that trap",
+           "KVM on an Arm host, and a device without mmap"},
 };
 
 /// A literal of a test that is shorter says nothing of its own.

@@ -83,6 +83,30 @@ constexpr std::array kTable = {
                   }
               }
           }},
+    Fault{"bar-fd-shrinks",
+          "sends a file that it could shrink with its component BAR, shrinks it to nothing at "
+          "every other reset, and lets it grow again at those between",
+          [](FaultView &view, Reply &reply) {
+              if (info_index(view, reply) == BarRegion && !view.state.memory) {
+                  if (auto file = make_memfd("bar-shrinks", view.config.bar_size, false)) {
+                      view.state.memory = std::move(*file);
+                  }
+              }
+              if (!view.state.memory) {
+                  return;
+              }
+              auto file = view.state.memory.duplicate();
+              if (info_index(view, reply) == BarRegion && file) {
+                  reply.fds.clear();
+                  reply.fds.push_back(std::move(*file));
+              }
+              if (view.command == Command::DeviceReset) {
+                  const auto size = view.state.count++ % 2 == 0 ? 0 : view.config.bar_size;
+                  if (ftruncate(view.state.memory.get(), static_cast<off_t>(size)) != 0) {
+                      die();
+                  }
+              }
+          }},
     Fault{"dma-buf-lies", "says yes to DEVICE_FEATURE and sends no file",
           [](FaultView &view, Reply &reply) {
               if (view.command == Command::DeviceFeature) {
