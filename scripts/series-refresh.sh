@@ -7,7 +7,7 @@
 # between two neighbours is that patch's new hunks.
 
 refresh() {
-    local offsets=0 wanted f name owner first i parent
+    local offsets=0 wanted f name owner first i parent moved
     if [ "${1:-}" = --offsets ]; then offsets=1; shift; fi
     wanted=${1:-}
     local names=() trees=()
@@ -88,6 +88,11 @@ refresh() {
         name=$SERIES/${names[i]}/hunks
         hunks_between "$parent" "${trees[i]}" >"$STATE/hunks.new"
         if cmp -s "$STATE/hunks.new" "$name"; then continue; fi
+        # One line of context fits in more than one place.
+        moved=''; if [ $offsets = 1 ]; then moved=$(moved_hunks "$name" "$STATE/hunks.new"); fi
+        [ -z "$moved" ] || die "series/${names[i]}/hunks would land in another function, nothing is written from there on:
+$moved
+Correct the line numbers of these hunks by hand."
         if [ ! -s "$STATE/hunks.new" ] && [ ! -e "$name" ]; then continue; fi
         say "writing series/${names[i]}/hunks"
         if [ -s "$STATE/hunks.new" ]; then cp "$STATE/hunks.new" "$name"; else rm -f "$name"; fi
@@ -117,6 +122,15 @@ relink() {
         ln -sfrT "$TOP/$f" "$QEMU/$f"
         relinked=1
     done
+}
+
+# moved_hunks HUNKS HUNKS: where the two are not in the same function, as git names it; a
+# hunk that was written by hand need not name one.
+moved_hunks() {
+    diff <(sed -n 's/^+++ //p; s/^@@ [^@]*@@ *//p' "$1") <(sed -n 's/^+++ //p; s/^@@ [^@]*@@ *//p' "$2") |
+        awk '/^[0-9]/ { for (n in was) if (was[n] != "") print was[n] " -> " is[n]; delete was; delete is; a = b = 0 }
+             /^</ { was[++a] = substr($0, 3) } /^>/ { is[++b] = substr($0, 3) }
+             END { for (n in was) if (was[n] != "") print was[n] " -> " is[n] }' || true
 }
 
 # hunks_between TREE TREE: the difference with one line of context, the least that

@@ -60,6 +60,15 @@ overlay_files() {
         -type f ! -name '*~' ! -name '.*.sw?' ! -name '*.orig' ! -name '*.rej' ! -name '.#*' -print) | sort
 }
 
+# our_tests BUILD: those of our test programs that this build folder of QEMU's knows.
+our_tests() {
+    local t
+    for t in "$TOP"/tests/qtest/*-test.c "$TOP"/tests/unit/test-*.c; do
+        t=${t#"$TOP"/}; t=${t%.c}
+        if grep -q "^build $t:" "$1/build.ninja"; then echo "$t"; fi
+    done
+}
+
 # replaced_links: files of ours in QEMU's tree where scripts/prepare laid links to them.
 replaced_links() {
     local f

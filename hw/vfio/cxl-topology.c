@@ -389,6 +389,78 @@ static bool check_room(const PCIDevice *pdev, const PCIDevice *port,
     return false;
 }
 
+/* The bus numbers that firmware needs for the bridges below @bus */
+static unsigned count_buses(const PCIBus *bus)
+{
+    const PCIBus *child;
+    unsigned n = 0;
+
+    QLIST_FOREACH(child, &bus->child, sibling) {
+        /* The root buses of pxb's hang below the machine's: they have theirs */
+        if (!pci_bus_is_root((PCIBus *)child)) {
+            n += 1 + count_buses(child);
+        }
+    }
+    return n;
+}
+
+static const char *root_bus_label(const PCIBus *root)
+{
+    return root->parent_dev ? vfio_cxl_topology_label(root->parent_dev)
+                            : root->qbus.name;
+}
+
+/*
+ * A root bus has the numbers up to that of the next one.  Firmware doesn't
+ * say where these are too few, it leaves buses out, and Linux 7.3 panics.
+ */
+static bool check_bus_numbers(PCIBus *host, PCIBus *root, Error **errp)
+{
+    unsigned first = pci_bus_num(root);
+    unsigned end = first + 1 + count_buses(root);
+    PCIBus *other, *next = NULL;
+
+    QLIST_FOREACH(other, &host->child, sibling) {
+        if (pci_bus_is_root(other) && pci_bus_num(other) > first &&
+            (!next || pci_bus_num(other) < pci_bus_num(next))) {
+            next = other;
+        }
+    }
+    if (next && pci_bus_num(next) < end) {
+        error_setg(errp, "CXL: '%s' with bus_nr=%u and what is below it need "
+                   "%u bus numbers, but '%s' has bus_nr=%u, expected %u or "
+                   "more; set bus_nr=%u for '%s'", root_bus_label(root), first,
+                   end - first, root_bus_label(next), pci_bus_num(next), end,
+                   end, root_bus_label(next));
+        return false;
+    }
+    if (end > PCI_BUS_MAX) {
+        error_setg(errp, "CXL: '%s' with bus_nr=%u and what is below it need "
+                   "%u bus numbers, expected bus_nr=%u or less",
+                   root_bus_label(root), first, end - first,
+                   PCI_BUS_MAX - (end - first));
+        return false;
+    }
+    return true;
+}
+
+/* Of all root buses: whichever has too few, the guest does not get far */
+static bool check_all_bus_numbers(PCIBus *root, Error **errp)
+{
+    PCIBus *host = pci_get_bus(root->parent_dev);
+    PCIBus *other;
+
+    if (!check_bus_numbers(host, host, errp)) {
+        return false;
+    }
+    QLIST_FOREACH(other, &host->child, sibling) {
+        if (pci_bus_is_root(other) && !check_bus_numbers(host, other, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool vfio_cxl_topology_find(PCIDevice *pdev, uint64_t size,
                             VFIOCXLTopology *topo, Error **errp)
 {
@@ -397,7 +469,8 @@ bool vfio_cxl_topology_find(PCIDevice *pdev, uint64_t size,
 
     *topo = (VFIOCXLTopology) { 0 };
     if (!find_port(pdev, topo, &root, errp) ||
-        !check_alone(pdev, root, errp)) {
+        !check_alone(pdev, root, errp) ||
+        !check_all_bus_numbers(root, errp)) {
         return false;
     }
     bridge = PXB_CXL_DEV(root->parent_dev);

@@ -21,8 +21,8 @@ typedef struct VFIOCXLTopology {
 /*
  * May @pdev, which has @size bytes of memory, sit where it was put?  It may as
  * function 0 of a root port that is the only one of a pxb-cxl, and one window
- * with that bridge as its single target has to hold the memory.  False with
- * @errp set otherwise.
+ * with that bridge as its single target has to hold the memory.  All bridges
+ * need room for the bus numbers below them.  False with @errp set otherwise.
  *
  * To be asked when the device is realized and, as further ports and functions
  * may have been added by then, once more when the machine is complete.

@@ -151,6 +151,26 @@ both_changed() {
     holds "$TREE/hw/vfio/pci.c" "second has changed"
     works "$REPO/scripts/series" check
 }
+lands_in_another_function() {
+    new_series
+    { for f in a b; do printf 'int %s(void)\n{\n' $f; seq -f '    one(%g);' 8; printf '    same();\n    same();\n}\n'; done; } >"$SCRATCH/qemu/hw/vfio/twice.c"
+    rm -rf "$REPO/build"
+    QEMU_SRC=$SCRATCH/qemu works "$REPO/scripts/fetch-qemu"
+    cat >>"$REPO/series/first/hunks" <<'H'
+diff --git a/hw/vfio/twice.c b/hw/vfio/twice.c
+--- a/hw/vfio/twice.c
++++ b/hw/vfio/twice.c
+@@ -12,2 +12,3 @@ int b(void)
+     same();
++    added();
+     same();
+H
+    rm -rf "$SCRATCH/series"
+    cp -r "$REPO/series" "$SCRATCH/series"
+    fails "$REPO/scripts/series" refresh --offsets
+    said "series/first/hunks would land in another function"
+    diff -r "$SCRATCH/series" "$REPO/series"
+}
 new_file_is_named() {
     new_series
     works "$REPO/scripts/prepare"
@@ -169,6 +189,7 @@ check "an unknown patch is refused" unknown_patch
 check "a hook taken back takes its hunks along" hook_taken_back
 check "hunks at an offset are mended on request" offsets_are_mended
 check "and so they are by the command that the refusal names" offsets_as_it_is_told
+check "a hunk that would land in another function is refused" lands_in_another_function
 check "an edit that replaced a link comes back, and the link too" link_replaced
 check "where both were changed nothing is overwritten" link_replaced_both_changed
 check "a file like ours in a link's place is no edit" link_replaced_unchanged

@@ -561,11 +561,12 @@ static const FaultCase faults[] = {
       "timed out waiting for reply")) },
     { "dma-map-refused", BOTH(REFUSED(
       "failed to connect proxy: memory listener initialization failed: the "
-      "server refused to map guest memory for DMA: Cannot allocate memory")) },
+      "server refused DMA to guest RAM '")) },
 
     /* Death in each phase */
-    { "die-at-version", BOTH(SAID("the connection to the server is lost",
-      LOST)), .dies = true },
+    { "die-at-version", BOTH(REFUSED("the server does not say its version, it "
+      "may have another client: the connection to the server is lost")),
+      .dies = true },
     { "die-after-info", BOTH(SAID("failed to get region 0 info", LOST)),
       .dies = true },
     { "die-during-realize", BOTH(SAID("failed to read device config space",

@@ -1080,6 +1080,25 @@ static const Refusal refusals[] = {
                 "below it and 'rp9', expected one; give each CXL device a "
                 "pxb-cxl of its own",
     }, {
+        .name = "bus-numbers",
+        .args = TOPOLOGY BRIDGE(1, 53, "") PORT(1),
+        .text = "CXL: 'cxl.0' with bus_nr=52 and what is below it need 2 bus "
+                "numbers, but 'cxl.1' has bus_nr=53, expected 54 or more; set "
+                "bus_nr=54 for 'cxl.1'",
+    }, {
+        .name = "bus-numbers-later",
+        .args = TOPOLOGY,
+        .after = BRIDGE(1, 53, ""),
+        .text = "CXL: 'cxl.0' with bus_nr=52 and what is below it need 2 bus "
+                "numbers, but 'cxl.1' has bus_nr=53, expected 54 or more; set "
+                "bus_nr=54 for 'cxl.1'",
+        .cold_only = true,
+    }, {
+        .name = "bus-number-last",
+        .args = TOPOLOGY BRIDGE(1, 255, "") PORT(1),
+        .text = "CXL: 'cxl.1' with bus_nr=255 and what is below it need 2 bus "
+                "numbers, expected bus_nr=254 or less",
+    }, {
         .name = "second-port-later",
         .args = TOPOLOGY,
         .after = LATER_PORT,
