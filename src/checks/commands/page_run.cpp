@@ -119,11 +119,15 @@ Result<std::string> PageRun::shell(const std::string &command, std::chrono::seco
 }
 
 Result<void> PageRun::start_model(std::string command) {
-    model_.reset();
     RE2::Replace(&command, R"(--socket \S+)", "--socket " + path("device"));
     if (!has(command, "--control")) {
         command += " --control " + path("control");
     }
+    return run_model(command, model_);
+}
+
+Result<void> PageRun::run_model(const std::string &command, std::optional<Process> &model) {
+    model.reset();
     auto process = Process::start(shell_command("exec " + command));
     if (!process) {
         return tl::unexpected(process.error());
@@ -132,8 +136,18 @@ Result<void> PageRun::start_model(std::string command) {
     if (!line || !has(*line, "listening on")) {
         return wrong(fmt::format("{}: {}", command, line ? *line : line.error().text));
     }
-    model_ = std::move(*process);
+    model = std::move(*process);
     return {};
+}
+
+Result<void> PageRun::start_model_for(const std::string &command, int window,
+                                      std::string_view socket, std::optional<Process> &model) {
+    std::string size = "256M";
+    RE2::PartialMatch(command, fmt::format(R"(cxl-fmw\.{}\.size=(\w+))", window), &size);
+    return run_model(fmt::format("build/bin/cxl-type2-model --socket {} --hdm-size {} --control {}",
+                                 path(std::string(socket)), size,
+                                 path(window ? "control2" : "control")),
+                     model);
 }
 
 Result<std::string> PageRun::filled(std::string command) {
@@ -142,14 +156,14 @@ Result<std::string> PageRun::filled(std::string command) {
         // QEMU gets a new one, of the window's size.
         const bool for_qemu = has(command, "build/bin/qemu");
         if (!model_ || for_qemu) {
-            std::string size = "256M";
-            RE2::PartialMatch(command, R"(cxl-fmw\.0\.size=(\w+))", &size);
-            if (const auto started = start_model("build/bin/cxl-type2-model --socket x "
-                                                 "--hdm-size " +
-                                                 size);
-                !started) {
+            if (const auto started = start_model_for(command, 0, "device", model_); !started) {
                 return tl::unexpected(started.error());
             }
+        }
+    }
+    if (has(command, SecondModelSocket)) {
+        if (const auto started = start_model_for(command, 1, "device2", second_model_); !started) {
+            return tl::unexpected(started.error());
         }
     }
     if (has(command, DiskImage)) {
@@ -161,6 +175,7 @@ Result<std::string> PageRun::filled(std::string command) {
         }
     }
     replace_all(command, ModelSocket, path("device"));
+    replace_all(command, SecondModelSocket, path("device2"));
     replace_all(command, ControlSocket, path("control"));
     replace_all(command, DiskImage, path("disk"));
     replace_all(command, Firmware, (build() / "guest/firmware/QEMU_EFI.fd").string());

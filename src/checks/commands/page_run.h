@@ -52,9 +52,15 @@ class PageRun {
   private:
     /// The command with stand-ins, and with the model started where it needs one.
     Result<std::string> filled(std::string command);
+    /// A model by its whole command line, in the place of what `model` was.
+    Result<void> run_model(const std::string &command, std::optional<Process> &model);
+    /// A model with memory of the size that `command`, QEMU's, gives its window of this number.
+    Result<void> start_model_for(const std::string &command, int window, std::string_view socket,
+                                 std::optional<Process> &model);
 
     Scratch scratch_;
     std::optional<Process> model_;
+    std::optional<Process> second_model_; ///< of a line with two devices
 };
 
 } // namespace type2::commands

@@ -57,6 +57,9 @@ const std::vector<Rule> &rules() {
         {".", R"((build/bin/)?qemu-system-(aarch64|x86_64) -accel kvm .*-device vfio-pci)", QemuStart},
 
         // parts of command lines
+        {"vfio-cxl", R"(-object memory-backend-memfd,id=mem0.*vfio-user-pci)", QemuOptions, "",
+            frame({NoMachine, "-smp 8 -m 16G -M virt,cxl=on,cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=64G", Bridge})},
+        {"vfio-cxl", R"(-device virtio-net-pci)", QemuOptions, "", frame({Virt, Bridge}, {Device})},
         {"series/blocks", R"(-M virt,cxl=on,cxl-fmw.*-device vfio-pci)", QemuOptions, "", frame({NoMachine, "-m 1G"})},
         {"series/blocks", R"(-device .\{"driver":"vfio-user-pci")", QemuOptions, "", frame({Virt, Bridge})},
         {"vfio-cxl", R"(-object memory-backend-memfd.*-numa)", QemuOptions, "",

@@ -16,6 +16,9 @@ std::string with_stand_ins(std::string command) {
         {R"(-cpu host,host-phys-bits=on\b)", "-cpu max,phys-bits=46"},
         {R"(-cpu host\b)", "-cpu max"},
         // the device
+        {R"(-device vfio-pci,id=(gpu1),host=[0-9a-f:.]+,bus=(\w+))",
+         R"(-device '{"driver":"vfio-user-pci","id":"\1","bus":"\2",)"
+         R"("socket":{"type":"unix","path":"@MODEL2@"}}' )"},
         {R"(-device vfio-pci,id=(\w+),host=[0-9a-f:.]+,bus=(\w+))",
          R"(-device '{"driver":"vfio-user-pci","id":"\1","bus":"\2",)"
          R"("socket":{"type":"unix","path":"@MODEL@"}}' )"},
