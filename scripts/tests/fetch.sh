@@ -36,7 +36,7 @@ two_at_once() {
     flock 7
     for i in 1 2; do "$@" >"$SCRATCH/out$i" 2>&1 7>&- & pids+=($!); done
     for i in $(seq 100); do
-        if grep -q '^waiting' "$SCRATCH/out1" && grep -q '^waiting' "$SCRATCH/out2"; then break; fi
+        if grep -qs '^waiting' "$SCRATCH/out1" && grep -qs '^waiting' "$SCRATCH/out2"; then break; fi
         sleep 0.1
     done
     exec 7>&-

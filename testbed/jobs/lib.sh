@@ -44,12 +44,12 @@ qemu_ended() {
     wait $pid || { echo "QEMU's exit status is $?"; return 1; }
 }
 
-# answer FD: one line, in $line; fails when none comes in half a minute, or QEMU has gone.
+# answer FD: one line, in $line; fails when none comes in half a minute, or three times $patience seconds, or QEMU has gone.
 answer() {
     _tries=0
     until read -r -t 3 line <&"$1"; do
         _tries=$((_tries + 1))
-        kill -0 $pid 2>/dev/null && [ $_tries -lt 10 ] || return 1
+        kill -0 $pid 2>/dev/null && [ $_tries -lt "${patience:-10}" ] || return 1
     done
 }
 
@@ -164,6 +164,8 @@ kvm_start() {
     : >console
     exec 8<>typed
     console_at=0 told=0
+    # All of the guest's RAM is pinned and mapped, in a host with small pages and no large ones page by page.
+    patience=60
     qemu_start "$@" -accel kvm -cpu host -smp 2 -m 512M -kernel /guest/kernel -initrd /guest/initramfs.cpio.gz \
         -chardev file,id=console,path=console,input-path=typed -serial chardev:console \
         -device "pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=12$_bridge" -device cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=2 \
