@@ -66,8 +66,8 @@ deb: all ## Debian packages of them, in build/deb
 	@packaging/deb
 
 .PHONY: bench
-bench: all ## measure CXL.mem, registers, start-up (ARCH= ACCEL= SIZE= ROUNDS=)
-	@build/bin/cxl-type2-bench
+bench: all ## measure CXL.mem, registers, start-up (ARCH= ACCEL= SIZE= ROUNDS=); KVM=1: by KVM and vfio-pci
+	@$(if $(filter-out 0,$(KVM)),scripts/bench-kvm,build/bin/cxl-type2-bench)
 
 .PHONY: fuzz
 fuzz: qemu ## fuzz what parses; SECONDS=N for each of the targets

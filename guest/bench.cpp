@@ -3,6 +3,9 @@
 // and an emulated Type-3 device's memory with the same loops, registers answered by
 // QEMU and by the device, and commits of a decoder. `BENCH: key=value` lines say what
 // came of it; they are raw samples, round by round: what to make of them is the host's.
+//
+// With cxl2.parts=1 there is one device and nothing to compare it with but RAM: then
+// `/bench memory` and `/bench registers` do one part each.
 
 #include "tools.h"
 
@@ -316,31 +319,40 @@ void wait_for_host(const Memory &cxl, std::uint64_t at, std::uint64_t value) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char **argv) {
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
+    const std::string part = argc > 1 ? argv[1] : "";
     const std::string cmdline = read_file("/proc/cmdline");
     const auto size = parse_size(option(cmdline, "size", "32M"));
     const auto pieces = sizes(option(cmdline, "pieces", "256K"));
     const auto rounds = parse_size(option(cmdline, "rounds", "7"));
     const auto tries = static_cast<unsigned>(parse_size(option(cmdline, "tries", "5")));
+    const bool parts = option(cmdline, "parts", "0") == "1";
+    if (parts && part.empty()) return 0;
 
     // ---- memory ----
     const auto device = type2("core");
     if (say_if(!device, "a device that the CXL core attached")) return 1;
     const fs::path node = fs::path("/dev") / read_file(*device / "node");
     const auto cxl = map_file("cxl", node, 0, read_number(*device / "hpa_size"));
-    const auto plain = ram(size), slow = type3_memory(size);
+    const auto plain = ram(size), slow = parts ? plain : type3_memory(size);
     if (say_if(!cxl, "its memory") || say_if(!plain, "RAM") || say_if(!slow, "the emulated Type-3"))
         return 1;
+    const auto measured = [&](std::initializer_list<std::pair<Memory, What>> all) {
+        std::vector<std::pair<Memory, What>> memories(all);
+        if (parts) memories.pop_back();
+        return memories;
+    };
     const Memory mapped{"cxl", cxl->words + huge_page / 8, size};
     time_write(*plain, 1);
     time_write(mapped, 1);
+    const auto large_rounds = part == "registers" ? 0 : rounds;
     say(text("BENCH: ram_huge_kib=%" PRIu64, anonymous_huge_kib(plain->words)));
     // To write and read all of that where every access traps would take minutes.
-    for (std::uint64_t round = 0; round < rounds; ++round)
-        measure({{*plain, What::All}, {mapped, What::All}, {*slow, What::Chase}}, round, tries);
+    for (std::uint64_t round = 0; round < large_rounds; ++round)
+        measure(measured({{*plain, What::All}, {mapped, What::All}, {*slow, What::Chase}}), round, tries);
     for (const auto bytes : pieces) {
-        for (std::uint64_t round = 0; round < rounds; ++round) {
+        for (std::uint64_t round = 0; round < large_rounds; ++round) {
             // Elsewhere in each round: some addresses get into each other's way in the host's
             // caches, for good, and RAM was then half as slow again as the same RAM elsewhere.
             const std::uint64_t offset = size > bytes ? round * 37 * page % (size - bytes) : 0;
@@ -349,9 +361,11 @@ int main() {
                 m.size = bytes;
                 return std::pair(m, What::All);
             };
-            measure({piece(*plain), piece(mapped), piece(*slow)}, round, tries);
+            measure(measured({piece(*plain), piece(mapped), piece(*slow)}), round, tries);
         }
     }
+
+    if (part == "memory") return 0;
 
     // ---- registers: the decoder block is QEMU's, the array's header the device's ----
     const auto registers = registers_of(*device);
@@ -361,6 +375,8 @@ int main() {
         const double device_reads = time_reads(registers->bar[(registers->block + cachemem) / 4], 500);
         say(text("BENCH: registers round=%" PRIu64 " qemu_ns=%.1f device_ns=%.1f", round, qemu * 1e9, device_reads * 1e9));
     }
+
+    if (parts) return 0;
 
     // ---- commits, of a device whose decoders are the guest's ----
     const auto free_device = type2("registers");
