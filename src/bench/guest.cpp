@@ -11,7 +11,7 @@
 #include <deque>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <regex>
+#include <re2/re2.h>
 #include <sstream>
 
 namespace type2::bench {
@@ -117,12 +117,12 @@ Result<Vm> start(const Setting &setting, const fs::path &folder) {
 
 // Accesses to the free device's registers that QEMU has told of so far.
 unsigned traced(const Vm &vm) {
-    static const std::regex access("^vfio_cxl_regs_(read|write)\\b.*");
+    static const RE2 access("^vfio_cxl_regs_(read|write)\\b");
     std::istringstream lines(vm.machine.said());
     unsigned count = 0;
     for (std::string line; std::getline(lines, line);) {
         if (line.find(vm.free.socket().string()) != std::string::npos &&
-            std::regex_match(line, access)) {
+            RE2::PartialMatch(line, access)) {
             ++count;
         }
     }
@@ -191,7 +191,7 @@ Result<void> take(Vm &vm, Said &said, const std::string &line) {
 }
 
 Result<Said> follow(Vm &vm) {
-    static const std::regex colours("\x1b\\[[=0-9;]*[A-Za-z]|\r");
+    static const RE2 colours("\x1b\\[[=0-9;]*[A-Za-z]|\r");
     Said said;
     std::deque<std::string> last;
     for (;;) {
@@ -201,7 +201,8 @@ Result<Said> follow(Vm &vm) {
             return fail(EPROTO, fmt::format("the guest ended early: {}\n{}\n{}", read.error().text,
                                             fmt::join(last, "\n"), vm.machine.said()));
         }
-        const auto line = std::regex_replace(*read, colours, "");
+        auto line = *read;
+        RE2::GlobalReplace(&line, colours, "");
         last.push_back(line);
         if (last.size() > 40) {
             last.pop_front();
