@@ -5,6 +5,7 @@
 #include "vfio/uapi.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <fmt/format.h>
 #include <linux/vfio.h>
@@ -37,6 +38,11 @@ Result<void> split(std::uint64_t offset, std::uint64_t length, std::uint64_t beg
         done += count;
     }
     return {};
+}
+
+/// `count` where it went well.
+Result<std::size_t> all_of(std::size_t count, const Result<void> &done) {
+    return done ? Result<std::size_t>(count) : tl::unexpected(done.error());
 }
 
 } // namespace
@@ -137,50 +143,75 @@ vfio_user::DeviceDescription Device::describe_device() {
             contract::RegionCount, Interrupts::IndexCount, contract_->device_caps()};
 }
 
-std::uint64_t Device::region_size(std::uint32_t index) const {
-    switch (index) {
-    case VFIO_PCI_BAR0_REGION_INDEX + ComponentBar:
-        return config_.bar_size;
-    case VFIO_PCI_BAR0_REGION_INDEX + EngineBar:
-        return EngineBarSize;
-    case VFIO_PCI_CONFIG_REGION_INDEX:
-        return pci::ConfigSize;
-    case contract::MemoryRegion:
-        return memory_.size();
-    case contract::CompRegsRegion:
-        return contract_->comp_regs_size();
-    default:
-        return 0;
-    }
+/// What there is of each region; one that is not here has size 0.
+struct Device::Region {
+    std::uint32_t index;
+    std::uint64_t (*size)(const Device &device);
+    std::vector<vfio_user::InfoCap> (*caps)(const Device &device); ///< null: none
+    const UniqueFd &(*file)(const Device &device);                 ///< null: not mappable
+    Result<void> (*gate)(const Device &device); ///< error EIO: it does not answer now; null: always
+    bool bounded; ///< accesses lie within its size; else `read` and `write` say what is wrong
+    Result<std::size_t> (Device::*read)(std::uint64_t offset, ByteSpan into);
+    Result<std::size_t> (Device::*write)(std::uint64_t offset, ByteView from);
+};
+
+const Device::Region *Device::find_region(std::uint32_t index) {
+    static constexpr std::array Table = {
+        Region{VFIO_PCI_BAR0_REGION_INDEX + ComponentBar,
+               [](const Device &device) { return device.config_.bar_size; },
+               [](const Device &device) {
+                   return std::vector{contract::sparse_cap(device.contract_->component_areas())};
+               },
+               [](const Device &device) -> const UniqueFd & { return device.bar_memory_.fd(); },
+               [](const Device &device) { return device.check_access(); }, true,
+               &Device::read_component_bar, &Device::write_component_bar},
+        Region{VFIO_PCI_BAR0_REGION_INDEX + EngineBar,
+               [](const Device & /*device*/) { return std::uint64_t{EngineBarSize}; }, nullptr,
+               nullptr, [](const Device &device) { return device.check_access(); }, true,
+               &Device::read_engine_bar, &Device::write_engine_bar},
+        Region{VFIO_PCI_CONFIG_REGION_INDEX,
+               [](const Device & /*device*/) { return std::uint64_t{pci::ConfigSize}; }, nullptr,
+               nullptr, nullptr, true, &Device::read_config, &Device::write_config},
+        Region{contract::MemoryRegion, [](const Device &device) { return device.memory_.size(); },
+               [](const Device & /*device*/) {
+                   return std::vector{contract::type_cap(vfio::uapi::SubtypeMemory)};
+               },
+               [](const Device &device) -> const UniqueFd & { return device.memory_.fd(); },
+               [](const Device &device) { return device.check_memory(); }, true,
+               &Device::read_memory, &Device::write_memory},
+        Region{contract::CompRegsRegion,
+               [](const Device &device) { return device.contract_->comp_regs_size(); },
+               [](const Device &device) { return device.contract_->comp_regs_caps(); }, nullptr,
+               nullptr, false, &Device::read_comp_regs, &Device::write_comp_regs},
+    };
+    const auto *found = std::find_if(Table.begin(), Table.end(),
+                                     [&](const Region &region) { return region.index == index; });
+    return found == Table.end() ? nullptr : found;
 }
 
 Result<vfio_user::RegionDescription> Device::describe_region(std::uint32_t index) {
     if (index >= contract::RegionCount) {
         return fail(EINVAL, fmt::format("region {} is not below {}", index, contract::RegionCount));
     }
-    vfio_user::RegionDescription region;
-    region.size = region_size(index);
-    region.flags = region.size != 0 ? ReadWrite : 0;
-    const UniqueFd *fd = nullptr;
-    if (index == VFIO_PCI_BAR0_REGION_INDEX + ComponentBar) {
-        const auto areas = contract_->component_areas();
-        region.caps = {contract::sparse_cap(areas)};
-        fd = &bar_memory_.fd();
-    } else if (index == contract::MemoryRegion) {
-        region.caps = {contract::type_cap(vfio::uapi::SubtypeMemory)};
-        fd = &memory_.fd();
-    } else if (index == contract::CompRegsRegion) {
-        region.caps = contract_->comp_regs_caps();
+    vfio_user::RegionDescription description;
+    const auto *region = find_region(index);
+    if (region == nullptr) {
+        return description;
     }
-    if (fd != nullptr) {
-        region.flags |= VFIO_REGION_INFO_FLAG_MMAP;
-        auto copy = fd->duplicate();
+    description.size = region->size(*this);
+    description.flags = ReadWrite;
+    if (region->caps != nullptr) {
+        description.caps = region->caps(*this);
+    }
+    if (region->file != nullptr) {
+        description.flags |= VFIO_REGION_INFO_FLAG_MMAP;
+        auto copy = region->file(*this).duplicate();
         if (!copy) {
             return tl::unexpected(copy.error());
         }
-        region.fd = std::move(*copy);
+        description.fd = std::move(*copy);
     }
-    return region;
+    return description;
 }
 
 Result<vfio_user::IrqDescription> Device::describe_irq(std::uint32_t index) {
@@ -218,104 +249,105 @@ Result<void> Device::check_memory() const {
     return {};
 }
 
-Result<std::size_t> Device::read_region(std::uint32_t index, std::uint64_t offset, ByteSpan into) {
-    if (index == contract::CompRegsRegion) {
-        if (contract_->comp_regs_are_live()) {
-            if (const auto ok = check_access(); !ok) {
-                return tl::unexpected(ok.error());
-            }
-        }
-        return contract_->read_comp_regs(offset, into);
-    }
-    if (!fits(offset, into.size(), region_size(index))) {
+Result<const Device::Region *> Device::region_for_access(std::uint32_t index, std::uint64_t offset,
+                                                         std::uint64_t count) const {
+    const auto *region = find_region(index);
+    const auto size = region != nullptr ? region->size(*this) : 0;
+    if ((region == nullptr || region->bounded) && !fits(offset, count, size)) {
         return fail(EINVAL, fmt::format("[{:#x}, +{:#x}) is not within region {} of {:#x} bytes",
-                                        offset, into.size(), index, region_size(index)));
+                                        offset, count, index, size));
     }
-    if (index == VFIO_PCI_CONFIG_REGION_INDEX) {
-        config_space_.read(offset, into);
-        return into.size();
+    if (region == nullptr) {
+        return fail(EINVAL, fmt::format("there is no region {}", index));
     }
-    Result<void> done = index == contract::MemoryRegion ? check_memory() : check_access();
-    if (done && index == VFIO_PCI_BAR0_REGION_INDEX + ComponentBar) {
-        done = read_component_bar(offset, into);
-    } else if (done && index == VFIO_PCI_BAR0_REGION_INDEX + EngineBar) {
-        read_engine_bar(offset, into);
-    } else if (done) {
-        done = memory_.read(offset, into);
+    if (region->gate != nullptr) {
+        if (const auto open = region->gate(*this); !open) {
+            return tl::unexpected(open.error());
+        }
     }
-    if (!done) {
-        return tl::unexpected(done.error());
-    }
-    return into.size();
+    return region;
+}
+
+Result<std::size_t> Device::read_region(std::uint32_t index, std::uint64_t offset, ByteSpan into) {
+    const auto region = region_for_access(index, offset, into.size());
+    return region ? (this->*(*region)->read)(offset, into) : tl::unexpected(region.error());
 }
 
 Result<std::size_t> Device::write_region(std::uint32_t index, std::uint64_t offset, ByteView from) {
-    if (index == contract::CompRegsRegion) {
-        return contract_->write_comp_regs(offset, from);
-    }
-    if (!fits(offset, from.size(), region_size(index))) {
-        return fail(EINVAL, fmt::format("[{:#x}, +{:#x}) is not within region {} of {:#x} bytes",
-                                        offset, from.size(), index, region_size(index)));
-    }
-    if (index == VFIO_PCI_CONFIG_REGION_INDEX) {
-        write_config(offset, from);
-        return from.size();
-    }
-    Result<void> done = index == contract::MemoryRegion ? check_memory() : check_access();
-    if (done && index == VFIO_PCI_BAR0_REGION_INDEX + ComponentBar) {
-        done = write_component_bar(offset, from);
-    } else if (done && index == VFIO_PCI_BAR0_REGION_INDEX + EngineBar) {
-        write_engine_bar(offset, from);
-    } else if (done) {
-        done = memory_.write(offset, from);
-    }
-    if (!done) {
-        return tl::unexpected(done.error());
-    }
-    return from.size();
+    const auto region = region_for_access(index, offset, from.size());
+    return region ? (this->*(*region)->write)(offset, from) : tl::unexpected(region.error());
 }
 
-Result<void> Device::read_component_bar(std::uint64_t offset, ByteSpan into) {
+Result<std::size_t> Device::read_comp_regs(std::uint64_t offset, ByteSpan into) {
+    // The shadow is the kernel's own and answers at any time; so do writes, which are absorbed.
+    if (contract_->comp_regs_are_live()) {
+        if (const auto open = check_access(); !open) {
+            return tl::unexpected(open.error());
+        }
+    }
+    return contract_->read_comp_regs(offset, into);
+}
+
+Result<std::size_t> Device::write_comp_regs(std::uint64_t offset, ByteView from) {
+    return contract_->write_comp_regs(offset, from);
+}
+
+Result<std::size_t> Device::read_memory(std::uint64_t offset, ByteSpan into) {
+    return all_of(into.size(), memory_.read(offset, into));
+}
+
+Result<std::size_t> Device::write_memory(std::uint64_t offset, ByteView from) {
+    return all_of(from.size(), memory_.write(offset, from));
+}
+
+Result<std::size_t> Device::read_component_bar(std::uint64_t offset, ByteSpan into) {
     const std::uint64_t begin = ComponentOffset + cxl::CacheMemOffset;
-    return split(offset, into.size(), begin, cxl::CacheMemSize,
-                 [&](bool inside, std::uint64_t at, std::uint64_t first,
-                     std::uint64_t count) -> Result<void> {
-                     const ByteSpan part = into.subspan(first, count);
-                     if (!inside) {
-                         return bar_memory_.read(at, part);
-                     }
-                     contract_->read_cachemem(at - begin, part);
-                     return {};
-                 });
+    return all_of(into.size(), split(offset, into.size(), begin, cxl::CacheMemSize,
+                                     [&](bool inside, std::uint64_t at, std::uint64_t first,
+                                         std::uint64_t count) -> Result<void> {
+                                         const ByteSpan part = into.subspan(first, count);
+                                         if (!inside) {
+                                             return bar_memory_.read(at, part);
+                                         }
+                                         contract_->read_cachemem(at - begin, part);
+                                         return {};
+                                     }));
 }
 
-Result<void> Device::write_component_bar(std::uint64_t offset, ByteView from) {
+Result<std::size_t> Device::write_component_bar(std::uint64_t offset, ByteView from) {
     const std::uint64_t begin = ComponentOffset + cxl::CacheMemOffset;
-    return split(offset, from.size(), begin, cxl::CacheMemSize,
-                 [&](bool inside, std::uint64_t at, std::uint64_t first,
-                     std::uint64_t count) -> Result<void> {
-                     const ByteView part = from.subspan(first, count);
-                     if (!inside) {
-                         return bar_memory_.write(at, part);
-                     }
-                     contract_->write_cachemem(at - begin, part);
-                     return {};
-                 });
+    return all_of(from.size(), split(offset, from.size(), begin, cxl::CacheMemSize,
+                                     [&](bool inside, std::uint64_t at, std::uint64_t first,
+                                         std::uint64_t count) -> Result<void> {
+                                         const ByteView part = from.subspan(first, count);
+                                         if (!inside) {
+                                             return bar_memory_.write(at, part);
+                                         }
+                                         contract_->write_cachemem(at - begin, part);
+                                         return {};
+                                     }));
 }
 
-void Device::read_engine_bar(std::uint64_t offset, ByteSpan into) {
+Result<std::size_t> Device::read_engine_bar(std::uint64_t offset, ByteSpan into) {
     engine_bar_.set(MsixPbaOffset, interrupts_.pending());
     engine_bar_.read(offset, into);
+    return into.size();
 }
 
-void Device::write_engine_bar(std::uint64_t offset, ByteView from) {
+Result<std::size_t> Device::write_engine_bar(std::uint64_t offset, ByteView from) {
     engine_bar_.write(offset, from);
     if (overlaps(offset, from.size(), engine::Offset, engine::reg::End)) {
         engine_.written();
     }
+    return from.size();
 }
 
-void Device::write_config(std::uint64_t offset, ByteView from) {
+Result<std::size_t> Device::read_config(std::uint64_t offset, ByteSpan into) {
+    config_space_.read(offset, into);
+    return into.size();
+}
+
+Result<std::size_t> Device::write_config(std::uint64_t offset, ByteView from) {
     const auto before = cxl::begin_write(config_space_);
     config_space_.write(offset, from);
     cxl::enforce_lock(config_space_, before);
@@ -337,6 +369,7 @@ void Device::write_config(std::uint64_t offset, ByteView from) {
         cxl::set_status2(config_space_, cxl::dvsec::ResetDone | cxl::dvsec::ResetError,
                          done ? cxl::dvsec::ResetDone : cxl::dvsec::ResetError);
     }
+    return from.size();
 }
 
 Result<void> Device::map_dma(const vfio_user::DmaRange &range, UniqueFd fd) {

@@ -19,7 +19,7 @@
 
 namespace type2::device {
 
-/// Misbehaviour of the device itself, as opposed to what its replies say (device/faults.h).
+/// Misbehaviour of the device itself, as opposed to what its replies say (model/faults/).
 struct Quirks {
     void (*config_space)(pci::ConfigSpace &config) = nullptr; ///< changes what can be written
     bool resets_fail = false;
@@ -98,12 +98,24 @@ class Device : public vfio_user::DeviceOps, private EngineHost {
     /// Device memory answers now. Error EIO otherwise.
     Result<void> check_memory() const;
 
-    Result<void> read_component_bar(std::uint64_t offset, ByteSpan into);
-    Result<void> write_component_bar(std::uint64_t offset, ByteView from);
-    void read_engine_bar(std::uint64_t offset, ByteSpan into);
-    void write_engine_bar(std::uint64_t offset, ByteView from);
-    void write_config(std::uint64_t offset, ByteView from);
-    std::uint64_t region_size(std::uint32_t index) const;
+    struct Region;
+    /// Null: there is nothing at that index.
+    static const Region *find_region(std::uint32_t index);
+    /// The region, where it takes an access there now. Errors: as DeviceOps has them.
+    Result<const Region *> region_for_access(std::uint32_t index, std::uint64_t offset,
+                                             std::uint64_t count) const;
+
+    // The regions' accesses, as read_region() and write_region().
+    Result<std::size_t> read_component_bar(std::uint64_t offset, ByteSpan into);
+    Result<std::size_t> write_component_bar(std::uint64_t offset, ByteView from);
+    Result<std::size_t> read_engine_bar(std::uint64_t offset, ByteSpan into);
+    Result<std::size_t> write_engine_bar(std::uint64_t offset, ByteView from);
+    Result<std::size_t> read_config(std::uint64_t offset, ByteSpan into);
+    Result<std::size_t> write_config(std::uint64_t offset, ByteView from);
+    Result<std::size_t> read_memory(std::uint64_t offset, ByteSpan into);
+    Result<std::size_t> write_memory(std::uint64_t offset, ByteView from);
+    Result<std::size_t> read_comp_regs(std::uint64_t offset, ByteSpan into);
+    Result<std::size_t> write_comp_regs(std::uint64_t offset, ByteView from);
 
     Config config_;
     Quirks quirks_;
