@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // cxl-type2-model: a CXL Type-2 device behind a vfio-user socket. Command line only.
+#include "base/fd.h"
 #include "base/program.h"
 #include "base/size.h"
 #include "model/device/config.h"
@@ -8,15 +9,19 @@
 #include "model/faults/faults.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <CLI/App.hpp>
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unistd.h>
 
 namespace {
 
@@ -120,8 +125,69 @@ int list_registers(const Config &config) {
     return 0;
 }
 
+struct Background {
+    bool wanted = false;
+    std::string pid_file; ///< empty: none
+};
+
+/// A file that holds the process id of whoever serves, until it has ended.
+class PidFile {
+  public:
+    /// Empty path: no file. Error: errno of open.
+    static type2::Result<PidFile> create(const std::string &path) {
+        type2::UniqueFd fd;
+        if (!path.empty()) {
+            fd.reset(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+            if (!fd) {
+                const int code = errno;
+                return type2::fail(code, fmt::format("--pid-file: cannot write '{}': {}", path,
+                                                     std::strerror(code)));
+            }
+        }
+        return PidFile(path, std::move(fd));
+    }
+    bool write(pid_t pid) const {
+        const auto text = fmt::format("{}\n", pid);
+        return !fd_ || type2::write_at(fd_.get(), 0, std::as_bytes(std::span(text))).has_value();
+    }
+    void remove() const {
+        if (fd_) {
+            unlink(path_.c_str());
+        }
+    }
+
+  private:
+    PidFile(std::string path, type2::UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+
+    std::string path_;
+    type2::UniqueFd fd_;
+};
+
+/// Goes on in a child and ends this process, which is what somebody waits for. The child stays in
+/// the process group, and writes its errors where this process does; it has no standard output.
+/// Error: errno of fork.
+type2::Result<void> go_to_background(const PidFile &file) {
+    std::fflush(nullptr);
+    const pid_t child = fork();
+    if (child < 0) {
+        return type2::fail(errno, fmt::format("--background: {}", std::strerror(errno)));
+    }
+    if (child > 0) {
+        if (file.write(child)) {
+            _exit(0); // without destructors: the sockets are the child's
+        }
+        fmt::print(stderr, "cxl-type2-model: --pid-file: it cannot be written\n");
+        kill(child, SIGTERM);
+        _exit(1);
+    }
+    const type2::UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+    dup2(null.get(), STDIN_FILENO);
+    dup2(null.get(), STDOUT_FILENO);
+    return {};
+}
+
 int run(const Config &config, const type2::device::ServerOptions &options,
-        const type2::device::Fault *fault) {
+        const type2::device::Fault *fault, const Background &background) {
     const auto complain = [](const type2::Error &error) {
         fmt::print(stderr, "cxl-type2-model: {}\n", error.text);
         return 1;
@@ -144,12 +210,25 @@ int run(const Config &config, const type2::device::ServerOptions &options,
     if (!server) {
         return complain(server.error());
     }
+    const auto pid_file = PidFile::create(background.pid_file);
+    if (!pid_file) {
+        return complain(pid_file.error());
+    }
     fmt::print("cxl-type2-model: listening on {}\n", options.socket);
     std::fflush(stdout);
-    if (const auto done = (*server)->run(); !done) {
-        return complain(done.error());
+    if (background.wanted) {
+        if (const auto gone = go_to_background(*pid_file); !gone) {
+            pid_file->remove();
+            return complain(gone.error());
+        }
+    } else if (!pid_file->write(getpid())) {
+        pid_file->remove();
+        return complain({EIO, "--pid-file: it cannot be written"});
     }
-    return 0;
+    const auto done = (*server)->run();
+    server->reset(); // the sockets before the file that says that it runs
+    pid_file->remove();
+    return done ? 0 : complain(done.error());
 }
 
 int run(int argc, char **argv) {
@@ -159,6 +238,7 @@ int run(int argc, char **argv) {
     type2::device::ServerOptions options;
     bool no_cache = false;
     bool registers = false;
+    Background background;
     std::string fault_name;
     app.set_version_flag("--version", std::string("cxl-type2-model ") + TYPE2_VERSION);
     app.add_option("--socket", options.socket, "Listen for one vfio-user client on this path")
@@ -204,6 +284,11 @@ int run(int argc, char **argv) {
         ->type_name("PATH");
     app.add_option("--trace", options.trace, "Write every message to this file, one JSON per line")
         ->type_name("FILE");
+    app.add_flag("--background", background.wanted,
+                 "Return as soon as it listens, and go on without standard output");
+    app.add_option("--pid-file", background.pid_file,
+                   "Its process id, in a file that is removed when it has ended")
+        ->type_name("FILE");
     app.add_option("--fault", fault_name,
                    "Misbehave in one way; \"list\" prints the ways there are and exits")
         ->type_name("NAME");
@@ -235,7 +320,7 @@ int run(int argc, char **argv) {
         fmt::print(stderr, "cxl-type2-model: {}\n", valid.error().text);
         return 1;
     }
-    return registers ? list_registers(*valid) : run(*valid, options, fault);
+    return registers ? list_registers(*valid) : run(*valid, options, fault, background);
 }
 
 } // namespace

@@ -14,39 +14,17 @@ report() { # RESULT TEXT
     test "$1" = ok || failures=$((failures + 1))
 }
 
-start() { # OPTION...
-    rm -f "$dir/s" # and the last one's output, which the background job empties later than we look
-    : >"$dir/out"
-    "$model" --socket "$dir/s" --contract "$contract" "$@" >"$dir/out" 2>&1 &
-    pid=$!
-    tries=0
-    while ! grep -q listening "$dir/out"; do
-        tries=$((tries + 1))
-        if test $tries -gt 100; then
-            cat "$dir/out"
-            return 1
-        fi
-        sleep 0.05
-    done
-}
-
-stop() {
-    kill "$pid" 2>/dev/null
-    wait "$pid" 2>/dev/null
-    pid=
-}
-
 # Every item of one model, green.
 green() { # TEXT OPTION...
     text=$1
     shift
-    if start "$@" && timeout 60 "$conformance" --socket "$dir/s" >"$dir/log" 2>&1; then
+    if start_model --contract "$contract" "$@" && timeout 60 "$conformance" --socket "$dir/s" >"$dir/log" 2>&1; then
         report ok "$contract: every item holds, $text"
     else
         sed 's/^/# /' "$dir/log"
         report 'not ok' "$contract: every item holds, $text"
     fi
-    stop
+    end_model
 }
 
 green defaults
@@ -115,14 +93,14 @@ echo "$table" >"$dir/table"
 while read -r item fault; do
     test -n "$item" || continue
     text="$contract: $item goes red with --fault $fault"
-    if ! start --fault "$fault"; then
+    if ! start_model --contract "$contract" --fault "$fault"; then
         report 'not ok' "$text"
         continue
     fi
     timeout 60 "$conformance" --socket "$dir/s" --gtest_filter="Conformance.$item" \
         >"$dir/log" 2>&1
     status=$?
-    stop
+    end_model
     # Red for what it asserts, not because the model could not be reached.
     if test $status -eq 1 && grep -q "FAILED.*$item" "$dir/log" &&
         ! grep -q 'cannot connect' "$dir/log"; then

@@ -33,20 +33,7 @@ ends 0 '0000:81:00.0: ready' --sysfs "$tree/sys" --arch x86_64 81:00.0
 ends 1 'NOT READY: 1 failed' --sysfs "$tree/sys" --arch x86_64 --phys-bits 36 0000:81:00.0
 ends 1 'a bridge' --sysfs "$tree/sys" 80:01.0
 
-start() { # OPTION...
-    # To the end of the last one: it takes its socket with it.
-    test -z "$pid" || { kill "$pid"; wait "$pid"; }
-    : >"$dir/model"
-    "$model" --socket "$dir/s" "$@" >"$dir/model" 2>&1 &
-    pid=$!
-    tries=0
-    until grep -q listening "$dir/model" || test $tries -gt 100; do
-        tries=$((tries + 1))
-        sleep 0.05
-    done
-}
-
-start --hdm-size 1G
+start_model --hdm-size 1G
 ends 0 "$dir/s: ready" --socket "$dir/s"
 ends 0 'cxl-fmw.0.size=1G' --socket "$dir/s"
 ends 0 '"window_bytes": 1073741824' --json --socket "$dir/s"
@@ -54,11 +41,11 @@ ends 0 '"window_bytes": 1073741824' --json --socket "$dir/s"
 ends 0 'answers on' --sysfs "$tree/sys" --arch x86_64 --socket "$dir/s" 81:00.0
 
 # Committed decoders that QEMU would refuse: it is told to leave them to the guest.
-start --decoders 6 --decoder-size 256M --decoder-skip 256M
+start_model --decoders 6 --decoder-size 256M --decoder-skip 256M
 ends 0 'x-cxl-decoders=guest, as below' --socket "$dir/s"
 ends 0 '"x-cxl-decoders":"guest"}' --socket "$dir/s"
 ends 0 'cxl-fmw.0.size=2816M' --socket "$dir/s"
-start --hdm-size 1G
+start_model --hdm-size 1G
 
 if command -v virt-xml-validate >/dev/null; then
     for arch in aarch64 x86_64; do
@@ -75,13 +62,7 @@ else
 fi
 
 # A second server: one line for both.
-"$model" --socket "$dir/s2" --hdm-size 512M >"$dir/model2" 2>&1 &
-second=$!
-tries=0
-until grep -q listening "$dir/model2" || test $tries -gt 100; do
-    tries=$((tries + 1))
-    sleep 0.05
-done
+"$model" --socket "$dir/s2" --hdm-size 512M --background --pid-file "$dir/pid2" >"$dir/model2" 2>&1
 ends 0 "$dir/s, $dir/s2: ready" --socket "$dir/s" --socket "$dir/s2"
 ends 0 'cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=1G,cxl-fmw.1.targets.0=cxl.1,cxl-fmw.1.size=512M' --socket "$dir/s" --socket "$dir/s2"
 if command -v virt-xml-validate >/dev/null; then
@@ -114,12 +95,11 @@ else
     number=$((number + 1))
     echo "ok $number - the JSON is as its schema says # SKIP python3-jsonschema is not installed"
 fi
-kill "$second"
-wait "$second"
+kill "$(cat "$dir/pid2")"
 
-start --fault no-cxl-flag
+start_model --fault no-cxl-flag
 ends 1 'bit 9 clear' --socket "$dir/s"
-start --fault die-after-info
+start_model --fault die-after-info
 ends 3 "--socket $dir/s" --socket "$dir/s"
 
 echo "1..$number"

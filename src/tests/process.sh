@@ -133,5 +133,27 @@ pid=
 test $? -eq 1 && told_once '256M of memory: File too large; see ulimit -f'
 check $? 'a limit below the device memory is named'
 
+# In the background it returns when it listens, and whoever reads its output is not kept.
+said=$(timeout 20 "$model" --socket "$dir/s" --background --pid-file "$dir/pid" 2>"$dir/err")
+check $? '--background returns'
+test "$said" = "cxl-type2-model: listening on $dir/s" && test -S "$dir/s"
+check $? 'when it listens'
+pid=$(cat "$dir/pid")
+timeout 60 "$conformance" --socket "$dir/s" --gtest_filter='*Item01*' >"$dir/out"
+check $? 'and it serves'
+kill "$pid"
+tries=0
+while test -e "$dir/pid" && test $tries -lt 100; do
+    tries=$((tries + 1))
+    sleep 0.05
+done
+test ! -e "$dir/pid" && test ! -e "$dir/s"
+check $? 'the file with its process id goes with it'
+pid=
+refused 'cannot write' --socket "$dir/s" --background --pid-file "$dir/no/such/folder"
+test ! -e "$dir/s"
+check $? 'without that file it does not start'
+refused '--socket PATH is required' --background
+
 echo "1..$number"
 test $failures -eq 0
