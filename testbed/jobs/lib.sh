@@ -164,8 +164,8 @@ kvm_start() {
     : >console
     exec 8<>typed
     console_at=0 told=0
-    # All of the guest's RAM is pinned and mapped, in a host with small pages and no large ones page by page.
-    patience=60
+    # All of the guest's RAM is pinned and mapped first; with pages of 16 KiB that was seen to take three minutes.
+    patience=120
     qemu_start "$@" -accel kvm -cpu host -smp 2 -m 512M -kernel /guest/kernel -initrd /guest/initramfs.cpio.gz \
         -chardev file,id=console,path=console,input-path=typed -serial chardev:console \
         -device "pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=12$_bridge" -device cxl-rp,id=rp0,bus=cxl.0,chassis=0,slot=2 \
