@@ -417,8 +417,34 @@ static char *life_of(const char *binary, const char *model,
     return text;
 }
 
+static bool writes_command(const char *message)
+{
+    return strstr(message, "REGION_WRITE") && strstr(message, "\"offset\": 4,");
+}
+
+/*
+ * A write of COMMAND that closes the BARs: unpatched QEMU unmaps them when it
+ * is done.  Moves each behind the unmaps that follow it, where ours has it.
+ */
+static char *unmapped_first(const char *text)
+{
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    int i;
+
+    for (i = 0; lines[i] && lines[i + 1]; i++) {
+        if (writes_command(lines[i]) && strstr(lines[i + 1], "DMA_UNMAP")) {
+            char *line = lines[i];
+
+            lines[i] = lines[i + 1];
+            lines[i + 1] = line;
+        }
+    }
+    return g_strjoinv("\n", lines);
+}
+
 static void assert_same_life(const char *model, const char *prefix)
 {
+    g_autofree char *unpatched = NULL;
     g_autofree char *before = NULL;
     g_autofree char *now = NULL;
 
@@ -426,13 +452,14 @@ static void assert_same_life(const char *model, const char *prefix)
         g_test_skip(UNPATCHED " is not set: the path of an unpatched QEMU");
         return;
     }
-    before = life_of(UNPATCHED, model, prefix);
+    unpatched = life_of(UNPATCHED, model, prefix);
+    before = unmapped_first(unpatched);
     now = life_of(NULL, model, prefix);
     g_assert_nonnull(strstr(before, "DMA_UNMAP"));
     g_assert_cmpstr(now, ==, before);
 }
 
-/* A device that does not say that it is CXL: all messages */
+/* A device that does not say that it is CXL: all messages, but for that order */
 static void test_unpatched_plain(void)
 {
     assert_same_life("--fault no-cxl-flag", "");
