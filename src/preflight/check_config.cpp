@@ -145,15 +145,20 @@ Check check_ranges(const DeviceFacts &device) {
     if (!pci.cxl) {
         return skipped(Id, "no CXL Device DVSEC");
     }
+    // A device that nobody uses has memory space off, and need not have its memory active then.
+    const bool asleep = !pci.memory_space;
     std::string found;
     for (const auto &range : pci.cxl->ranges) {
         found += fmt::format("{}{}{}", found.empty() ? "" : ", ", format_size(range.size),
-                             !range.valid    ? " (size not valid yet)"
-                             : !range.active ? " (not active yet)"
-                                             : "");
+                             !range.valid   ? " (size not valid yet)"
+                             : range.active ? ""
+                             : asleep       ? " (not active while memory space is off)"
+                                            : " (not active yet)");
     }
-    const bool usable = std::all_of(pci.cxl->ranges.begin(), pci.cxl->ranges.end(),
-                                    [](const auto &range) { return range.valid && range.active; });
+    const bool usable =
+        std::all_of(pci.cxl->ranges.begin(), pci.cxl->ranges.end(), [asleep](const auto &range) {
+            return range.valid && (range.active || asleep);
+        });
     if (pci.cxl->ranges.empty() || dvsec_size(device) == 0 || !usable) {
         return failed(Id, found.empty() ? "none" : found,
                       "the device has not initialised its memory: wait, reset it, or load its "

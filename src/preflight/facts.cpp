@@ -64,6 +64,8 @@ PciFacts decode_config(ByteView config) {
     facts.device = field<std::uint16_t>(config, pci::reg::DeviceId);
     facts.class_code = field<std::uint32_t>(config, pci::reg::ClassCode - 1) >> 8;
     facts.header_type = field<std::uint8_t>(config, pci::reg::HeaderType) & 0x7f;
+    facts.memory_space =
+        (field<std::uint16_t>(config, pci::reg::Command) & pci::CommandMemory) != 0;
     const auto dword = [&](std::uint32_t at) -> Result<std::uint32_t> {
         return fits(at, sizeof(std::uint32_t), config.size())
                    ? Result<std::uint32_t>(load<std::uint32_t>(config, at))

@@ -32,6 +32,7 @@ struct PciFacts {
     std::uint16_t device = 0;
     std::uint32_t class_code = 0; ///< 24 bits
     std::uint8_t header_type = 0;
+    bool memory_space = false;            ///< Memory Space Enable in COMMAND
     bool root_complex_integrated = false; ///< by its PCI Express capability
     std::size_t config_size = 0;          ///< bytes that could be read
     std::string power_state;              ///< "D0", "D3cold"; empty: not known

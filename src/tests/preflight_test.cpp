@@ -234,6 +234,8 @@ TEST_F(Tree, BarWithoutAddress) {
 TEST_F(Tree, MemoryThatIsNotInitialised) {
     poke(cxl::DeviceDvsecOffset + cxl::dvsec::Range1SizeLow, std::string("\x01", 1));
     expect(report(), "memory-ranges", Status::Failed, "not active yet");
+    poke(pci::reg::Command, std::string("\x00", 1));
+    expect(report(), "memory-ranges", Status::Ok, "not active while memory space is off");
     poke(cxl::DeviceDvsecOffset + cxl::dvsec::Range1SizeLow, std::string("\x00", 1));
     expect(report(), "memory-ranges", Status::Failed, "size not valid yet");
 }
