@@ -291,10 +291,13 @@ static bool memory_can_be_slot(const VFIOCXLMemory *mem, Error **errp)
         return true;
     }
 #ifdef CONFIG_KVM
-    /* Of a vfio-user server it is a file, which is RAM to KVM */
+    /*
+     * Of a vfio-user server it is a file, which is RAM to KVM.  Linux answers
+     * for a VM only, not for KVM as such.
+     */
     if (!mem->vdev->vbasedev.use_region_fds &&
-        !kvm_check_extension(kvm_state,
-                             KVM_CAP_ARM_CACHEABLE_PFNMAP_SUPPORTED)) {
+        kvm_vm_check_extension(kvm_state,
+                               KVM_CAP_ARM_CACHEABLE_PFNMAP_SUPPORTED) <= 0) {
         error_setg(errp, "CXL: KVM of this host does not map the memory of "
                    "devices cacheable, expected capability "
                    "KVM_CAP_ARM_CACHEABLE_PFNMAP_SUPPORTED");

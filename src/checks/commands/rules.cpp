@@ -74,7 +74,8 @@ const std::vector<Rule> &rules() {
         {"vfio-cxl", R"(-device intel-iommu)", QemuOptions, "", frame({Q35, "-M kernel-irqchip=split"}, {Bridge, Device})},
         {"vfio-cxl", R"(-M kernel-irqchip=split)", QemuOptions, "", frame({Q35}, {Bridge, Device})},
         {".", R"(-device arm-smmuv3)", QemuOptions, "", frame({Virt, Bridge}, {Device})},
-        {".", R"(-device vfio-pci$)", NoCommand, "the name of the option"},
+        {".", R"((-accel kvm )?-device vfio-pci$)", NoCommand, "the name of the option"},
+        {".", R"(-accel kvm$)", NoCommand, "the name of the option"},
         {".", R"(-trace 'vfio_cxl\*')", QemuOptions, "", frame({Virt, Bridge}, {Device})},
 
         // the model
@@ -113,6 +114,9 @@ const std::vector<Rule> &rules() {
 
         // scripts and tools
         {".", R"(scripts/check --list$)", PrintsAndExits},
+        {".", R"(scripts/build-qemu-arm64$)", Script, "the nested hosts for arm64 need what it makes"},
+        {".", R"(scripts/model\.sh$)", NoCommand, "a file that scripts read"},
+        {".", R"(scripts/record-sysfs$)", Script, "a line of docs/preflight.md runs it"},
         {".", R"(scripts/series check$)", Script, "another step of make check runs it"},
         {".", R"(build/bin/cxl-type2-bench$)", Script, "make bench calls it, and takes minutes"},
         {".", R"(build/cpp/check-refusals$)", Script, "scripts/tests/refusals.sh runs it"},
