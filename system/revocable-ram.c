@@ -354,6 +354,11 @@ RevocableRam *revocable_ram_new(const RevocableRamMap *maps, unsigned count,
 
 static void ram_reclaim(RevocableRam *ram)
 {
+    /* Nobody's signal handler can be at it any more */
+    if (QSLIST_EMPTY(&all_rams) && ones_fd >= 0) {
+        close(ones_fd);
+        ones_fd = -1;
+    }
     event_notifier_cleanup(&ram->notifier);
     g_free(ram->maps);
     g_free(ram);
