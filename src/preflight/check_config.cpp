@@ -145,15 +145,18 @@ Check check_ranges(const DeviceFacts &device) {
     if (!pci.cxl) {
         return skipped(Id, "no CXL Device DVSEC");
     }
-    // A device that nobody uses has memory space off, and need not have its memory active then.
-    const bool asleep = !pci.memory_space;
+    // VFIO keeps a device that nobody has open in D3hot, or with memory space off; its memory need
+    // not be active then.
+    const bool in_d3 = pci.power_state.starts_with("D3");
+    const bool asleep = in_d3 || !pci.memory_space;
     std::string found;
     for (const auto &range : pci.cxl->ranges) {
-        found += fmt::format("{}{}{}", found.empty() ? "" : ", ", format_size(range.size),
-                             !range.valid   ? " (size not valid yet)"
-                             : range.active ? ""
-                             : asleep       ? " (not active while memory space is off)"
-                                            : " (not active yet)");
+        const char *state = !range.valid   ? " (size not valid yet)"
+                            : range.active ? ""
+                            : in_d3        ? " (not active in D3)"
+                            : asleep       ? " (not active while memory space is off)"
+                                           : " (not active yet)";
+        found += fmt::format("{}{}{}", found.empty() ? "" : ", ", format_size(range.size), state);
     }
     const bool usable =
         std::all_of(pci.cxl->ranges.begin(), pci.cxl->ranges.end(), [asleep](const auto &range) {

@@ -236,6 +236,8 @@ TEST_F(Tree, MemoryThatIsNotInitialised) {
     expect(report(), "memory-ranges", Status::Failed, "not active yet");
     poke(pci::reg::Command, std::string("\x00", 1));
     expect(report(), "memory-ranges", Status::Ok, "not active while memory space is off");
+    write(device("power_state"), "D3hot\n");
+    expect(report(), "memory-ranges", Status::Ok, "not active in D3");
     poke(cxl::DeviceDvsecOffset + cxl::dvsec::Range1SizeLow, std::string("\x00", 1));
     expect(report(), "memory-ranges", Status::Failed, "size not valid yet");
 }

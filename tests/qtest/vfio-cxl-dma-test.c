@@ -459,7 +459,7 @@ static void assert_same_life(const char *model, const char *prefix)
     g_assert_cmpstr(now, ==, before);
 }
 
-/* A device that does not say that it is CXL: all messages, but for that order */
+/* A device that does not say that it is CXL: all messages */
 static void test_unpatched_plain(void)
 {
     assert_same_life("--fault no-cxl-flag", "");
