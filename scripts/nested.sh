@@ -47,7 +47,7 @@ nested_command() {
             append="console=ttyS0 no_timer_check intel_iommu=on" ;;
         arm64)
             command=("$BUILD/bin/qemu-system-aarch64" -machine "virt,virtualization=on,gic-version=3,$machine"
-                -cpu max,pauth-impdef=on -bios "$BUILD/guest/firmware/QEMU_EFI.fd")
+                -cpu "${CPU:-max,pauth-impdef=on}" -bios "$BUILD/guest/firmware/QEMU_EFI.fd")
             append="console=ttyAMA0"
             # It names the bus, which has to be there.
             iommu=(-device arm-smmuv3,primary-bus=cxl.0,id=smmu0) ;;

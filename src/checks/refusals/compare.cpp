@@ -43,7 +43,7 @@ constexpr std::array Unprovoked = {
            "a device that is gone, and says so by itself"},
     Excuse{"CXL: KVM of this host does not map the memory of devices cacheable, expected "
            "capability KVM_CAP_ARM_CACHEABLE_PFNMAP_SUPPORTED",
-           "KVM on an Arm host without S2FWB"},
+           "KVM on an Arm host without S2FWB: testbed/jobs/kvm-refused"},
     Excuse{"CXL: memory region %d cannot be mapped, expected that it can: with KVM on Arm a guest "
            "dies of accesses that trap",
            "KVM on an Arm host, and a device without mmap"},
