@@ -111,7 +111,7 @@ check_prepared() {
 }
 
 check_taking_off() {
-    local name commit
+    local commit
     export GIT_INDEX_FILE=$STATE/index.$$
     g read-tree series
     for commit in $(g rev-list base..series); do
@@ -168,7 +168,7 @@ check_series() {
     if [ "$tap_last" = failed ]; then tap_end; return; fi
     check "base + series = prepared tree" check_prepared
     check "the series taken off gives the base" check_taking_off
-    local block name mail
+    local block mail
     for block in $(series_blocks); do
         check "git am of $block by itself: the same tree" check_am "$block"
     done

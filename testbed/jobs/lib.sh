@@ -208,6 +208,10 @@ kvm_do() {
     return "${line##*=}"
 }
 
+# runs: the VM does, by QEMU's word; alive: by the guest's, too.
+runs() { qmp '{"execute": "query-status"}' && echo "$line" | grep '"running": true'; }
+alive() { runs && kvm_do 60 true; }
+
 # value NAME: of "NAME=value" in $line
 value() { _value=${line##* $1=}; echo "${_value%% *}"; }
 
