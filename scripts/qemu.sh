@@ -8,6 +8,7 @@ qemu_options() {
     # shellcheck disable=SC2034 # for the caller
     QEMU_OPTIONS=(--python="$PYTHON" "--target-list=$1" --without-default-features
                   --enable-kvm --enable-tcg --enable-fdt=system --enable-slirp
+                  --enable-vhost-kernel --enable-vhost-net --enable-vhost-user
                   --enable-pixman --disable-docs --disable-download --disable-install-blobs
                   --enable-werror --disable-debug-info)
 }
