@@ -22,6 +22,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import time
@@ -429,6 +430,26 @@ class VfioCxlTest(QemuSystemTest):
         return path, ['-drive', drive,
                       '-device', f'{device},drive={name},bus=pcie.0']
 
+    def vhost_user_disk(self, name, size):
+        '''A disk of another process, and options for it.'''
+        path = self.scratch_file(f'{name}.raw')
+        with open(path, 'wb') as f:
+            f.truncate(size)
+        where = os.path.join(self.socket_dir().name, name)
+        process = subprocess.Popen(
+            ['qemu-storage-daemon', '--daemonize',
+             '--blockdev', f'file,node-name=file,filename={path}',
+             '--export', f'vhost-user-blk,id={name},node-name=file,'
+             f'writable=on,addr.type=unix,addr.path={where}',
+             '--pidfile', f'{where}.pid'])
+        self.assertEqual(process.wait(timeout=30), 0)
+        with open(f'{where}.pid', encoding='utf-8') as f:
+            pid = int(f.read())
+        self.addCleanup(os.kill, pid, signal.SIGKILL)
+        return ['-chardev', f'socket,id={name},path={where}',
+                '-device', f'vhost-user-blk-pci,id={name},chardev={name},'
+                'num-queues=1,bus=pcie.0']
+
     def check_disks(self, paths, before, told):
         '''
         What the guest read each time was there, and what it wrote is. How fast
@@ -472,6 +493,9 @@ class VfioCxlTest(QemuSystemTest):
         from it. The machine is reset with it in use. Then Linux is asked for the
         device while a disk's read into the memory is under way: it does not let
         go before that has ended.
+
+        There is a disk of another process, too, which cannot be given the
+        memory: QEMU says so once, when the guest begins to use that disk.
         '''
         disks = {'vda': ('virtio-blk-pci', None),
                  'vdb': ('virtio-blk-pci', 256 * 1024),
@@ -483,6 +507,7 @@ class VfioCxlTest(QemuSystemTest):
             options += more
             if not limit:
                 paths[dev] = path
+        options += self.vhost_user_disk('elsewhere', MIB)
         sums = {}
         for dev, path in paths.items():
             with open(path, 'rb') as f:
@@ -495,8 +520,12 @@ class VfioCxlTest(QemuSystemTest):
         told = self.lines_to_sysram_verdict()
         self.assertEqual(len(told), len(paths) * cycles)
         sums = self.check_disks(paths, sums, told)
+        said = r'elsewhere/virtio-backend: the back end cannot be given memory ' \
+            r"'.*CXL memory.*', which has no file descriptor"
+        self.assertEqual(len(re.findall(said, self.qemu_log())), 1)
         self.vm.cmd('system_reset')
         self.check_disks(paths, sums, self.lines_to_sysram_verdict())
+        self.assertEqual(len(re.findall(said, self.qemu_log())), 1)
         self.vm.cmd('device_del', id=DEVICE_ID)
         self.wait_for(r'CXL2: asked-to-let-go', 30)
         time.sleep(0.5)
