@@ -6,19 +6,26 @@
 //   sysram         what cxl2.sysram=SIZE says, so much memory of it filled, as often as
 //                  cxl2.cycles=N says: online, use, offline; the last time it stays
 //   sysram hold    and then: a read from a slow disk into it, until the device is gone
+//   sysram io N    and then: disks are read into it for N seconds, whatever comes of that
 
 #include "tools.h"
 
+#include <arpa/inet.h>
 #include <chrono>
 #include <cstring>
 #include <linux/mempolicy.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <optional>
+#include <poll.h>
 #include <span>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <thread>
 
+#include <linux/errqueue.h>
 #include <linux/fs.h>
 
 namespace {
@@ -233,9 +240,99 @@ void use_disk(Tap &tap, const Memory &m, const std::string &name) {
     tap.check(ok, name + ": the measurement's reads went well");
 }
 
-std::vector<std::string> disks() {
+// ---- network ----
+
+// An interface with an address, and a connection from there.
+class Connection {
+public:
+    Connection(const std::string &interface, const char *own, const char *other, std::uint16_t port)
+        : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        ifreq request{};
+        interface.copy(request.ifr_name, IFNAMSIZ - 1);
+        auto *address = reinterpret_cast<sockaddr_in *>(&request.ifr_addr);
+        *address = at(own, 0);
+        const int one = 1;
+        const sockaddr_in peer = at(other, port);
+        bool ok = ::ioctl(fd_, SIOCSIFADDR, &request) == 0 && ::ioctl(fd_, SIOCGIFFLAGS, &request) == 0;
+        request.ifr_flags |= IFF_UP;
+        ok = ok && ::ioctl(fd_, SIOCSIFFLAGS, &request) == 0 &&
+             ::setsockopt(fd_, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof one) == 0;
+        for (int tries = 0; ok && !open_ && tries < 100; ++tries) {
+            open_ = ::connect(fd_, reinterpret_cast<const sockaddr *>(&peer), sizeof peer) == 0;
+            if (!open_) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        }
+    }
+    ~Connection() { if (fd_ >= 0) ::close(fd_); }
+    Connection(const Connection &) = delete;
+    Connection &operator=(const Connection &) = delete;
+
+    [[nodiscard]] bool is_open() const { return open_; }
+    // All of it, from where it is: the kernel keeps references to the pages and copies nothing
+    // (Documentation/networking/msg_zerocopy.rst). False when it had to copy, or the peer went away.
+    [[nodiscard]] bool send(std::span<const std::uint8_t> bytes) const {
+        std::uint32_t sent = 0, done = 0;
+        while (!bytes.empty()) {
+            const auto n = ::send(fd_, bytes.data(), std::min<std::size_t>(bytes.size(), 64 * 1024),
+                                  MSG_ZEROCOPY | MSG_NOSIGNAL);
+            if (n < 0 && errno == ENOBUFS && sent > done) {
+                if (!reap(done)) return false;
+                continue;
+            }
+            if (n <= 0) return false;
+            ++sent;
+            bytes = bytes.subspan(static_cast<std::size_t>(n));
+        }
+        while (done < sent)
+            if (!reap(done)) return false;
+        return ::shutdown(fd_, SHUT_WR) == 0;
+    }
+
+private:
+    static sockaddr_in at(const char *address, std::uint16_t port) {
+        sockaddr_in out{};
+        out.sin_family = AF_INET;
+        out.sin_port = htons(port);
+        ::inet_pton(AF_INET, address, &out.sin_addr);
+        return out;
+    }
+    // Waits for one notification, of one or more sends that the device has read.
+    [[nodiscard]] bool reap(std::uint32_t &done) const {
+        pollfd wait{fd_, 0, 0};
+        if (::poll(&wait, 1, 10'000) != 1) return false;
+        std::array<char, 256> control{};
+        msghdr message{};
+        message.msg_control = control.data();
+        message.msg_controllen = control.size();
+        if (::recvmsg(fd_, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) return errno == EAGAIN;
+        const cmsghdr *header = CMSG_FIRSTHDR(&message);
+        if (header == nullptr) return false;
+        sock_extended_err error{};
+        std::memcpy(&error, CMSG_DATA(header), sizeof error);
+        if (error.ee_origin != SO_EE_ORIGIN_ZEROCOPY || (error.ee_code & SO_EE_CODE_ZEROCOPY_COPIED) != 0) return false;
+        done += error.ee_data - error.ee_info + 1;
+        return true;
+    }
+    int fd_;
+    bool open_ = false;
+};
+
+// Bytes of the memory go out by an interface; the sum is for the host to compare.
+void use_network(Tap &tap, const Memory &m, const std::string &name, std::uint16_t port) {
+    const Buffer cxl(4 * MiB, m.node);
+    cxl.mark(port);
+    Crc sum;
+    sum.add(cxl.bytes());
+    const std::string net = text("10.0.%u.", port);
+    const Connection connection(name, (net + "2").c_str(), (net + "1").c_str(), port);
+    if (!tap.check(connection.is_open(), name + ": the host answers")) return;
+    tap.check(connection.send(cxl.bytes()) && cxl.count_elsewhere(m.node) == 0,
+              name + ": sent from the device's memory, of which the kernel made no copy");
+    say(text("CXL2: net=%s sent=0x%08x bytes=%zu", name.c_str(), sum.value(), cxl.bytes().size()));
+}
+
+std::vector<std::string> names_of(const std::string &what) {
     std::vector<std::string> out;
-    std::string names = option("disks", "");
+    std::string names = option(what, "");
     while (!names.empty()) {
         const auto comma = std::min(names.find(','), names.size());
         out.push_back(names.substr(0, comma));
@@ -258,7 +355,10 @@ bool use(std::uint64_t fill, unsigned cycles) {
             const auto elsewhere = much.count_elsewhere(m->node);
             tap.check(elsewhere == 0, text("%" PRIu64 " MiB filled, %" PRIu64 " pages are on another node",
                                            fill / MiB, elsewhere));
-            for (const auto &disk : disks()) use_disk(tap, *m, disk);
+            for (const auto &disk : names_of("disks")) use_disk(tap, *m, disk);
+            // A port, and a network, for each interface
+            std::uint16_t port = 9;
+            for (const auto &interface : names_of("nets")) use_network(tap, *m, interface, port++);
             tap.check(much.count_wrong(salt) == 0, "what was filled is there still");
         }
         if (cycle < cycles && !offline(tap, *m)) break;
@@ -271,12 +371,37 @@ bool use(std::uint64_t fill, unsigned cycles) {
     return good;
 }
 
-// The device is asked back while a disk's read into its memory is under way.
-int hold() {
+std::optional<Memory> online_memory() {
     std::optional<Memory> m;
     for (const auto &path : entries(driver_dir, "0")) m = Memory{resolve(path)};
+    if (m) m->node = std::atoi(read_file(m->pci / "sysram").c_str());
+    return m;
+}
+
+// The disks are read into the memory again and again. What becomes of a read is counted, and that
+// each ends.
+int io(double seconds) {
+    const auto m = online_memory();
     if (!m) return 1;
-    m->node = std::atoi(read_file(m->pci / "sysram").c_str());
+    const auto start = steady_clock::now();
+    unsigned good = 0, bad = 0;
+    say("CXL2: io-begins");
+    while (seconds_since(start) < seconds) {
+        for (const auto &name : names_of("disks")) {
+            const Disk disk(name);
+            const Buffer buffer(disk.size(), m->node);
+            if (buffer.bytes().empty()) return 1;
+            if (disk.read(buffer.bytes())) ++good; else ++bad;
+        }
+    }
+    say(text("CXL2: io-ends good=%u bad=%u", good, bad));
+    return 0;
+}
+
+// The device is asked back while a disk's read into its memory is under way.
+int hold() {
+    const auto m = online_memory();
+    if (!m) return 1;
     const Disk slow(option("slow", ""));
     const Buffer buffer(request, m->node), much(64 * MiB, m->node);
     much.mark(1);
@@ -304,6 +429,7 @@ int hold() {
 int main(int argc, char **argv) {
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
     if (argc > 1 && std::string_view(argv[1]) == "hold") return hold();
+    if (argc > 2 && std::string_view(argv[1]) == "io") return io(std::atof(argv[2]));
     return use(parse_size(option("sysram", "64M")),
                static_cast<unsigned>(std::strtoul(option("cycles", "2").c_str(), nullptr, 0)))
                ? 0 : 1;
