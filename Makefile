@@ -14,27 +14,27 @@ run: all ## boot a Linux guest on the model device and show what happens; KVM=1:
 
 .PHONY: check
 check: all ## run all tests; STEPS="name ..." runs some of them
-	@scripts/build-qemu tests
-	@scripts/check $(STEPS)
+	@scripts/qemu/build tests
+	@scripts/check/check $(STEPS)
 
 .PHONY: all
 all: qemu programs guest ## build everything
 
 .PHONY: setup
 setup: ## install the Debian packages that are missing
-	@scripts/setup
+	@scripts/debian/setup
 
 .PHONY: fetch
 fetch: setup ## fetch and unpack QEMU (QEMU_SRC=DIR takes any prepared tree)
-	@scripts/fetch-qemu
+	@scripts/qemu/fetch
 
 .PHONY: prepare
 prepare: fetch ## lay new files and hooks onto build/src/qemu
-	@scripts/prepare
+	@scripts/qemu/prepare
 
 .PHONY: qemu
 qemu: setup ## build QEMU, unpatched first, then ours
-	@scripts/build-qemu
+	@scripts/qemu/build
 
 .PHONY: programs
 programs: setup ## build what is C++: the model device, preflight, the benchmark
@@ -42,20 +42,20 @@ programs: setup ## build what is C++: the model device, preflight, the benchmark
 
 .PHONY: guest
 guest: setup ## build the guest: kernel, driver, initramfs, firmware
-	@scripts/firmware >/dev/null
+	@scripts/debian/firmware >/dev/null
 	@guest/build
 
 .PHONY: check-nested
 check-nested: all ## vfio-pci with a real kernel's VFIO and KVM: a Linux host inside a VM
-	@scripts/build-qemu tests
-	@scripts/check nested-live nested-shadow nested-kvm-amd64-live nested-kvm-amd64-shadow \
+	@scripts/qemu/build tests
+	@scripts/check/check nested-live nested-shadow nested-kvm-amd64-live nested-kvm-amd64-shadow \
 		nested-kvm-arm64-live nested-kvm-arm64-shadow
-	@scripts/conformance-table
+	@scripts/check/conformance-table
 
 .PHONY: nested-shell
 nested-shell: all ## a shell in that host (CONTRACT=live|shadow ARCH=amd64|arm64)
-	@scripts/build-qemu tests
-	@scripts/nested shell $(or $(CONTRACT),live)
+	@scripts/qemu/build tests
+	@scripts/nested/run shell $(or $(CONTRACT),live)
 
 .PHONY: install
 install: all ## copy QEMU, its firmware and our programs to where they are used (PREFIX= DESTDIR=)
@@ -67,49 +67,49 @@ deb: all ## Debian packages of them, in build/deb
 
 .PHONY: bench
 bench: all ## measure CXL.mem, registers, start-up (ARCH= ACCEL= SIZE= ROUNDS=); KVM=1: by KVM and vfio-pci
-	@$(if $(filter-out 0,$(KVM)),scripts/bench-kvm,build/bin/cxl-type2-bench)
+	@$(if $(filter-out 0,$(KVM)),scripts/nested/bench,build/bin/cxl-type2-bench)
 
 .PHONY: fuzz
 fuzz: qemu ## fuzz what parses; SECONDS=N for each of the targets
-	@scripts/fuzz $(or $(SECONDS),60)
+	@scripts/check/fuzz $(or $(SECONDS),60)
 
 .PHONY: check-asan
 check-asan: all ## run our qtests with a QEMU that has sanitizers (slow)
-	@scripts/check-asan
+	@scripts/check/asan
 
 .PHONY: series
 series: prepare ## export branches and mails into build/series
-	@scripts/series export
+	@scripts/series/series export
 
 .PHONY: series-check
 series-check: qemu programs ## prove that the series is sound, each patch built and tested, too (slow)
-	@scripts/series check
-	@scripts/series build
+	@scripts/series/series check
+	@scripts/series/series build
 
 .PHONY: series-build
 series-build: qemu programs ## compile and test every patch by itself (slow); TESTS=0 compiles only
-	@scripts/series build
+	@scripts/series/series build
 
 .PHONY: series-qemu-check
 series-qemu-check: qemu programs ## QEMU's own `make check` on base and series, compared (slow); SUITES="unit ..."
-	@scripts/series qemu-check
+	@scripts/series/series qemu-check
 
 .PHONY: refresh
 refresh: fetch ## bring edits in build/src/qemu into series/ (PATCH=name OFFSETS=1)
-	@scripts/series refresh $(if $(filter-out 0,$(OFFSETS)),--offsets) $(PATCH)
+	@scripts/series/series refresh $(if $(filter-out 0,$(OFFSETS)),--offsets) $(PATCH)
 
 .PHONY: discard
 discard: fetch ## drop edits in build/src/qemu
-	@scripts/prepare --discard
+	@scripts/qemu/prepare --discard
 
 .PHONY: rebase
 rebase: setup ## QEMU_SRC=DIR: which patches apply on another QEMU
-	@env -u QEMU_SRC scripts/fetch-qemu
-	@scripts/series rebase "$(QEMU_SRC)"
+	@env -u QEMU_SRC scripts/qemu/fetch
+	@scripts/series/series rebase "$(QEMU_SRC)"
 
 .PHONY: update
 update: setup ## fetch Debian's package index anew, and newer guest packages with it
-	@scripts/update
+	@scripts/debian/update
 
 .PHONY: clean
 clean: ## remove what was built, keep what was fetched

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What a program leaves behind when a signal ends it: nothing. Children have process groups of
-// their own, so whoever ends this program's group (scripts/check does) does not reach them.
+// their own, so whoever ends this program's group (scripts/check/check does) does not reach them.
 #pragma once
 
 #include <filesystem>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What is read out of C sources and the manual, and when a text is what a format prints. Whole
-// checkouts are the matter of scripts/tests/refusals.sh.
+// checkouts are the matter of scripts/check/tests/refusals.
 #include "checks/refusals/c_source.h"
 #include "checks/refusals/format.h"
 #include "checks/refusals/manual.h"

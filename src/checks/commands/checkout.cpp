@@ -45,7 +45,7 @@ bool script_reads(const std::string &name) {
     }
     std::error_code error;
     for (const auto *folder : {"scripts", "guest"}) {
-        for (const auto &entry : fs::directory_iterator(top() / folder, error)) {
+        for (const auto &entry : fs::recursive_directory_iterator(top() / folder, error)) {
             if (entry.is_regular_file(error) && RE2::PartialMatch(read_file(entry.path()), uses)) {
                 return true;
             }
@@ -72,7 +72,7 @@ bool program_reads(const std::string &name) {
 }
 
 Result<void> check_steps(const std::string &steps) {
-    const auto listed = run({.words = {"scripts/check", "--list"}, .folder = top()}, Soon);
+    const auto listed = run({.words = {"scripts/check/check", "--list"}, .folder = top()}, Soon);
     if (!listed) {
         return tl::unexpected(listed.error());
     }
@@ -80,7 +80,7 @@ Result<void> check_steps(const std::string &steps) {
     const auto wanted = one_line(steps);
     for (const auto &match : all_matches(R"(\S+)", wanted)) {
         if (std::find(known.begin(), known.end(), match[0]) == known.end()) {
-            return wrong(fmt::format("scripts/check has no step {}", match[0]));
+            return wrong(fmt::format("scripts/check/check has no step {}", match[0]));
         }
     }
     return {};
@@ -132,8 +132,8 @@ Result<void> check_named_by_step(const std::string &command) {
     if (!words) {
         return tl::unexpected(words.error());
     }
-    if (read_ours("scripts/check-steps").find(words->front()) == std::string::npos) {
-        return wrong("scripts/check-steps does not name it");
+    if (read_ours("scripts/check/steps.sh").find(words->front()) == std::string::npos) {
+        return wrong("scripts/check/steps.sh does not name it");
     }
     return {};
 }

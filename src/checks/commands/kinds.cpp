@@ -158,7 +158,7 @@ constexpr std::array Table = {
     Entry{Kind::MakeTarget, "A make target, its variables and its steps: not run, for",
           check_target},
     Entry{Kind::Script, "A program of ours that is there to be run: not run, for", check_script},
-    Entry{Kind::ScriptOfAStep, "A script that scripts/check-steps names: not run here, for",
+    Entry{Kind::ScriptOfAStep, "A script that scripts/check/steps.sh names: not run here, for",
           check_step},
     Entry{Kind::NoCommand, "Not a command:", nothing},
 };
