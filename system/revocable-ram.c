@@ -17,6 +17,8 @@
 #include "system/revocable-ram.h"
 #include "trace.h"
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
 
 /*
  * How much zero memory replaces around an access: small enough for a host that
@@ -155,6 +157,21 @@ bool revocable_ram_on_sigbus(void *addr)
     }
     errno = saved;
     return done;
+}
+
+bool revocable_ram_defer_sigbus(siginfo_t *siginfo, void *context)
+{
+    ucontext_t *interrupted = context;
+    int saved = errno, ret;
+
+    if (siginfo->si_code != BUS_MCEERR_AO) {
+        return false;
+    }
+    sigaddset(&interrupted->uc_sigmask, SIGBUS);
+    ret = syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid),
+                  SIGBUS, siginfo);
+    errno = saved;
+    return !ret;
 }
 
 static void ram_wait(RevocableRam *ram)

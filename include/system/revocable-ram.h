@@ -86,6 +86,15 @@ bool revocable_ram_is_lost(const RevocableRam *ram);
  */
 bool revocable_ram_on_sigbus(void *addr);
 
+/*
+ * For the handler of SIGBUS: a hardware error (BUS_MCEERR_AO) has interrupted a
+ * thread that does not block SIGBUS because of revocable memory.  Sends it to the
+ * thread again and has it blocked when the handler returns, so that the signalfd
+ * of the main loop reads it.  @context: the handler's third argument.  False
+ * where the signal is another.  Async-signal-safe.
+ */
+bool revocable_ram_defer_sigbus(siginfo_t *siginfo, void *context);
+
 /* The main thread: do not block SIGBUS while there is memory to watch */
 void revocable_ram_unblock_sigbus(void);
 

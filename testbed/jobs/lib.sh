@@ -212,6 +212,17 @@ kvm_do() {
 runs() { qmp '{"execute": "query-status"}' && echo "$line" | grep '"running": true'; }
 alive() { runs && kvm_do 60 true; }
 
+# kvm_toggles COUNT: the guest takes the function away from itself, COUNT times by Memory Space Enable and less
+# often by D3hot and a function level reset, on one vCPU while the other reads BARs and uses the memory. It reads
+# all-ones, or has to wait; the VM goes on, and nobody says that the host did it.
+kvm_toggles() {
+    holds "the guest toggles while it reads" kvm_do "$((120 + $1))" \
+        "/hammer bars memory-space=$1 d3hot=$(($1 / 10)) flr=$(($1 / 20))"
+    kvm_tell
+    holds "the guest runs" alive
+    holds "nothing is put down to the host" fails grep 'the host has closed' qemu.log
+}
+
 # value NAME: of "NAME=value" in $line
 value() { _value=${line##* $1=}; echo "${_value%% *}"; }
 

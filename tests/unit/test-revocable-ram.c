@@ -18,13 +18,17 @@
 #include "qapi/error.h"
 #include "system/revocable-ram.h"
 #include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define SIZE    (8 * MiB)
 
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
-    if (!revocable_ram_on_sigbus(info->si_addr)) {
+    if (!(info->si_code == BUS_ADRERR &&
+          revocable_ram_on_sigbus(info->si_addr)) &&
+        !revocable_ram_defer_sigbus(info, context)) {
         signal(sig, SIG_DFL);
     }
 }
@@ -411,6 +415,62 @@ static void test_fault_of_others(void)
     end(&f);
 }
 
+static bool sigbus_is_blocked(void)
+{
+    sigset_t set;
+
+    pthread_sigmask(SIG_BLOCK, NULL, &set);
+    return sigismember(&set, SIGBUS);
+}
+
+/* A hardware error as the kernel reports it, which a process may do to itself */
+static void report_error(int code, void *addr)
+{
+    siginfo_t info = { .si_signo = SIGBUS, .si_code = code, .si_addr = addr };
+
+    g_assert_cmpint(syscall(SYS_rt_tgsigqueueinfo, getpid(),
+                            (pid_t)syscall(SYS_gettid), SIGBUS, &info), ==, 0);
+}
+
+/*
+ * The main loop reads hardware errors from a signalfd, which wants the signal
+ * blocked; memory that can be lost wants it unblocked.  Both have their way.
+ */
+static void test_hardware_error(void)
+{
+    struct signalfd_siginfo info;
+    sigset_t set;
+    Fixture f;
+    int fd;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGBUS);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    g_assert_cmpint(fd, >=, 0);
+
+    start(&f, &memory_ops);
+    g_assert_false(sigbus_is_blocked());
+    report_error(BUS_MCEERR_AO, at(&f, 4 * KiB));
+    g_assert_true(sigbus_is_blocked());
+    g_assert_cmpint(read(fd, &info, sizeof(info)), ==, sizeof(info));
+    g_assert_cmpint(info.ssi_signo, ==, SIGBUS);
+    g_assert_cmpint(info.ssi_code, ==, BUS_MCEERR_AO);
+    g_assert_cmphex(info.ssi_addr, ==, (uintptr_t)at(&f, 4 * KiB));
+    g_assert_cmpint(read(fd, &info, sizeof(info)), ==, -1);
+
+    /* It costs nobody the memory, and the memory can be lost afterwards */
+    revocable_ram_unblock_sigbus();
+    run_main_loop();
+    g_assert_cmpuint(f.lost, ==, 0);
+    close_memory(&f);
+    g_assert_cmphex(read_at(&f, 4 * KiB), ==, 0);
+    run_main_loop();
+    g_assert_cmpuint(f.lost, ==, 1);
+    end(&f);
+    close(fd);
+}
+
 /* A SIGBUS that is nobody's ends the process, as it would without all this */
 static void test_foreign(void)
 {
@@ -460,6 +520,7 @@ int main(int argc, char **argv)
     g_test_add_func("/revocable-ram/fault", test_fault);
     g_test_add_func("/revocable-ram/fault-and-signal", test_fault_and_signal);
     g_test_add_func("/revocable-ram/fault-of-others", test_fault_of_others);
+    g_test_add_func("/revocable-ram/hardware-error", test_hardware_error);
     g_test_add_func("/revocable-ram/foreign", test_foreign);
     return g_test_run();
 }
