@@ -31,6 +31,14 @@
 #define LOST_LAST_MS        2000
 
 /*
+ * What stands in for all of a region's memory is a file, mapped one time behind
+ * the other: what a guest writes there costs the host no more than its size, and
+ * the host does not run out of mappings (65,530 by default).
+ */
+#define STAND_IN_SIZE       (2 * MiB)
+#define STAND_IN_MAPPINGS   4096
+
+/*
  * Running a vCPU again although all memory can be reached: what it accessed may
  * have come back meanwhile, or another vCPU has had it taken away.
  */
@@ -52,6 +60,8 @@ struct RevocableRam {
     bool replaced;              /* atomic: not all of it is the device's */
     bool given;                 /* to the guest */
     bool lost;
+    int stand_in_fd;            /* -1 before it is needed */
+    size_t stand_in_size;
     QEMUTimer *timer;           /* asks whether lost memory is back */
     int64_t pause_ms;           /* and how long it waits */
     int64_t given_ms;           /* when the guest was given it last */
@@ -248,6 +258,50 @@ static bool ram_restore(RevocableRam *ram)
     return true;
 }
 
+static bool stand_in_init(RevocableRam *ram)
+{
+    size_t total = 0, size = STAND_IN_SIZE;
+    unsigned i;
+
+    if (ram->stand_in_fd >= 0) {
+        return true;
+    }
+    for (i = 0; i < ram->count; i++) {
+        total += ram->maps[i].size;
+    }
+    while (total / size > STAND_IN_MAPPINGS) {
+        size *= 2;
+    }
+    ram->stand_in_fd = qemu_memfd_create("stand-in", size, false, 0, 0, NULL);
+    ram->stand_in_size = size;
+    return ram->stand_in_fd >= 0;
+}
+
+bool revocable_ram_stand_in(RevocableRam *ram)
+{
+    unsigned i;
+    size_t at;
+
+    assert(ram->lost && !ram->ops->registers);
+    if (!stand_in_init(ram)) {
+        return false;
+    }
+    qatomic_set(&ram->replaced, true);
+    for (i = 0; i < ram->count; i++) {
+        const RevocableRamMap *map = &ram->maps[i];
+
+        for (at = 0; at < map->size; at += ram->stand_in_size) {
+            if (!map_over(map->host + at,
+                          MIN(ram->stand_in_size, map->size - at),
+                          PROT_READ | PROT_WRITE, MAP_SHARED,
+                          ram->stand_in_fd, 0)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 bool revocable_ram_give(RevocableRam *ram)
 {
     if (ram->given) {
@@ -362,6 +416,7 @@ RevocableRam *revocable_ram_new(const RevocableRamMap *maps, unsigned count,
     ram->count = count;
     ram->ops = ops;
     ram->opaque = opaque;
+    ram->stand_in_fd = -1;
     ram->timer = timer_new_ms(QEMU_CLOCK_REALTIME, ram_timer, ram);
     event_notifier_set_handler(&ram->notifier, ram_notified);
     QSLIST_INSERT_HEAD_RCU(&all_rams, ram, next);
@@ -375,6 +430,9 @@ static void ram_reclaim(RevocableRam *ram)
     if (QSLIST_EMPTY(&all_rams) && ones_fd >= 0) {
         close(ones_fd);
         ones_fd = -1;
+    }
+    if (ram->stand_in_fd >= 0) {
+        close(ram->stand_in_fd);
     }
     event_notifier_cleanup(&ram->notifier);
     g_free(ram->maps);

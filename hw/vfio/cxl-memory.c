@@ -61,7 +61,7 @@ static void memory_update_window(VFIOCXLMemory *mem)
     for (n = 0; n < mem->hdm->count; n++) {
         VFIOCXLHdmRange range;
 
-        if (mem->open && mem->enabled &&
+        if ((mem->open || mem->lost) && mem->enabled &&
             vfio_cxl_hdm_decodes(mem->hdm, n, &range) &&
             memory_reached(mem, &range)) {
             want[n] = range;
@@ -95,7 +95,7 @@ const char *vfio_cxl_memory_state(const VFIOCXLMemory *mem, unsigned n)
     uint32_t ctrl = mem->hdm->decoders[n].ctrl;
 
     if (mem->mapped[n].size) {
-        return "mapped";
+        return mem->lost ? "lost" : "mapped";
     }
     if (FIELD_EX32(ctrl, VFIO_CXL_HDM_DECODER0_CTRL, ERROR_NOT_COMMITTED)) {
         return "refused";
@@ -128,9 +128,9 @@ void vfio_cxl_memory_set_enabled(VFIOCXLMemory *mem, bool enabled)
     }
 }
 
-static void memory_set_open(VFIOCXLMemory *mem, bool open)
+static void memory_set_open(VFIOCXLMemory *mem, bool open, bool lost)
 {
-    if (mem->open == open) {
+    if (mem->open == open && mem->lost == lost) {
         return;
     }
     trace_vfio_cxl_memory_set_open(mem->vdev->vbasedev.name, open);
@@ -138,8 +138,9 @@ static void memory_set_open(VFIOCXLMemory *mem, bool open)
         mem->opening(mem->opaque);
     }
     mem->open = open;
+    mem->lost = lost;
     vfio_cxl_memory_update(mem);
-    if (!open) {
+    if (!open && !lost) {
         vfio_region_mmaps_set_enabled(&mem->region, false);
     }
 }
@@ -147,7 +148,7 @@ static void memory_set_open(VFIOCXLMemory *mem, bool open)
 void vfio_cxl_memory_close(VFIOCXLMemory *mem)
 {
     timer_del(mem->timer);
-    memory_set_open(mem, false);
+    memory_set_open(mem, false, false);
 }
 
 /* No memory answers outside D0 */
@@ -188,10 +189,11 @@ static void memory_ask_now(VFIOCXLMemory *mem)
 
     if (memory_in_d0(mem) && memory_ready(mem)) {
         timer_del(mem->timer);
-        memory_set_open(mem, true);
+        memory_set_open(mem, true, false);
         return;
     }
-    vfio_cxl_memory_close(mem);
+    timer_del(mem->timer);
+    memory_set_open(mem, false, mem->lost);
     if (!memory_in_d0(mem) || !memory_space_on(mem)) {
         return;
     }
@@ -224,7 +226,7 @@ void vfio_cxl_memory_look(VFIOCXLMemory *mem)
 {
     if (!mem->open && memory_in_d0(mem) && memory_ready(mem)) {
         timer_del(mem->timer);
-        memory_set_open(mem, true);
+        memory_set_open(mem, true, false);
     }
 }
 
@@ -234,7 +236,8 @@ static void memory_changed(VFIORegion *region, bool lost)
     VFIOCXLMemory *mem = container_of(region, VFIOCXLMemory, region);
 
     if (lost) {
-        vfio_cxl_memory_close(mem);
+        timer_del(mem->timer);
+        memory_set_open(mem, false, region->stand_in);
     } else {
         vfio_cxl_memory_ask(mem);
     }

@@ -16,7 +16,8 @@
 
 /*
  * The memory is in the window while decoders decode it, the bridge above leads
- * there, Mem_Enable is set, and it is open: the kernel lets it be used.  The
+ * there, Mem_Enable is set, and it is open: the kernel lets it be used.  Memory
+ * that the host has closed stays there, other memory standing in for it.  The
  * upper fields are to be set before anything here is called, the others are
  * none of the caller's.
  */
@@ -34,6 +35,7 @@ typedef struct VFIOCXLMemory {
     VFIORegion region;
     bool enabled;               /* Mem_Enable */
     bool open;
+    bool lost;                  /* closed by the host, and not by the guest since */
     bool warned;                /* that it does not answer */
     QEMUTimer *timer;           /* asks whether it may be used now */
     int64_t pause_ms;           /* and how long after that it asks again */
@@ -78,7 +80,8 @@ void vfio_cxl_memory_ask(VFIOCXLMemory *mem);
 void vfio_cxl_memory_look(VFIOCXLMemory *mem);
 
 /*
- * "mapped", or the first of the reasons for which decoder @n is not, in the
+ * "mapped"; "lost": the host has closed the memory, other memory stands in for
+ * it; or the first of the reasons for which decoder @n is not, in the
  * order in which a guest would get rid of them: "refused", "uncommitted",
  * "disabled", "closed", "not-reached".
  */

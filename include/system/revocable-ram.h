@@ -76,6 +76,16 @@ bool revocable_ram_give(RevocableRam *ram);
  */
 void revocable_ram_take(RevocableRam *ram);
 
+/*
+ * Of memory that is lost, and no registers: call from @lost if the guest is to
+ * keep the mapping.  Other memory then stands in for all of it, which takes
+ * accesses of any kind: KVM cannot emulate each instruction that traps.  What the
+ * guest writes there may be read at other addresses as well, and goes when the
+ * memory comes back.  False where the host has no memory for that: take the
+ * mapping from the guest.
+ */
+bool revocable_ram_stand_in(RevocableRam *ram);
+
 /* Has the memory been lost, and not been regained since? */
 bool revocable_ram_is_lost(const RevocableRam *ram);
 

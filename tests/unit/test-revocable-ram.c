@@ -39,6 +39,7 @@ typedef struct Fixture {
     void *host;
     RevocableRam *ram;
     bool closed;                /* what its owner says */
+    bool keeps;                 /* for the guest what stands in for it */
     bool gives;                 /* to the guest as soon as it is regained */
     unsigned asked;
     unsigned lost;
@@ -58,7 +59,9 @@ static void lost(void *opaque)
     Fixture *f = opaque;
 
     f->lost++;
-    revocable_ram_take(f->ram);
+    if (!f->keeps || !revocable_ram_stand_in(f->ram)) {
+        revocable_ram_take(f->ram);
+    }
 }
 
 static void regained(void *opaque)
@@ -415,6 +418,49 @@ static void test_fault_of_others(void)
     end(&f);
 }
 
+/*
+ * The guest keeps the mapping: all of it can be used, at the cost of less memory,
+ * until the device's is back.
+ */
+static void test_stand_in(void)
+{
+    unsigned attempts = 0;
+    uint8_t byte;
+    size_t i;
+    Fixture f;
+
+    start(&f, &memory_ops);
+    f.keeps = true;
+    close_memory(&f);
+    /* As KVM finds it: nothing was accessed by QEMU */
+    g_assert_true(revocable_ram_on_fault(&attempts));
+    g_assert_cmpuint(f.lost, ==, 1);
+    for (i = 0; i < SIZE; i += 4 * KiB) {
+        g_assert_cmphex(read_at(&f, i), ==, i < 2 * MiB ? 0 : 0x11);
+        *at(&f, i) = 0x11;
+    }
+    *at(&f, 0) = 0x22;
+    g_assert_cmphex(read_at(&f, 2 * MiB), ==, 0x22);
+    g_assert_cmphex(read_at(&f, 6 * MiB), ==, 0x22);
+
+    /* Nobody is told a second time */
+    run_main_loop();
+    g_assert_cmpuint(f.lost, ==, 1);
+    g_assert_false(revocable_ram_give(f.ram));
+    g_assert_cmphex(read_at(&f, 6 * MiB), ==, 0x22);
+
+    open_memory(&f);
+    wait_for(&f.regained, 1);
+    for (i = 0; i < SIZE; i += 4 * KiB) {
+        g_assert_cmphex(read_at(&f, i), ==, 0);
+    }
+    *at(&f, 6 * MiB) = 0x33;
+    g_assert_cmpint(pread(f.fd, &byte, 1, 6 * MiB), ==, 1);
+    g_assert_cmphex(byte, ==, 0x33);
+    g_assert_cmphex(read_at(&f, 0), ==, 0);
+    end(&f);
+}
+
 static bool sigbus_is_blocked(void)
 {
     sigset_t set;
@@ -520,6 +566,7 @@ int main(int argc, char **argv)
     g_test_add_func("/revocable-ram/fault", test_fault);
     g_test_add_func("/revocable-ram/fault-and-signal", test_fault_and_signal);
     g_test_add_func("/revocable-ram/fault-of-others", test_fault_of_others);
+    g_test_add_func("/revocable-ram/stand-in", test_stand_in);
     g_test_add_func("/revocable-ram/hardware-error", test_hardware_error);
     g_test_add_func("/revocable-ram/foreign", test_foreign);
     return g_test_run();
