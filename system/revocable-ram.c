@@ -31,9 +31,9 @@
 #define LOST_LAST_MS        2000
 
 /*
- * What stands in for all of a region's memory is a file, mapped one time behind
- * the other: what a guest writes there costs the host no more than its size, and
- * the host does not run out of mappings (65,530 by default).
+ * What stands in for all of a region's memory is a file, mapped one time
+ * behind the other: what a guest writes there costs the host no more than its
+ * size, and the host does not run out of mappings (65,530 by default).
  */
 #define STAND_IN_SIZE       (2 * MiB)
 #define STAND_IN_MAPPINGS   4096

@@ -35,7 +35,7 @@ typedef struct VFIOCXLMemory {
     VFIORegion region;
     bool enabled;               /* Mem_Enable */
     bool open;
-    bool lost;                  /* closed by the host, and not by the guest since */
+    bool lost;                  /* by the host, not closed by the guest since */
     bool warned;                /* that it does not answer */
     QEMUTimer *timer;           /* asks whether it may be used now */
     int64_t pause_ms;           /* and how long after that it asks again */

@@ -79,10 +79,10 @@ void revocable_ram_take(RevocableRam *ram);
 /*
  * Of memory that is lost, and no registers: call from @lost if the guest is to
  * keep the mapping.  Other memory then stands in for all of it, which takes
- * accesses of any kind: KVM cannot emulate each instruction that traps.  What the
- * guest writes there may be read at other addresses as well, and goes when the
- * memory comes back.  False where the host has no memory for that: take the
- * mapping from the guest.
+ * accesses of any kind: KVM cannot emulate each instruction that traps.  What
+ * the guest writes there may be read at other addresses as well, and goes when
+ * the memory comes back.  False where the host has no memory for that: take
+ * the mapping from the guest.
  */
 bool revocable_ram_stand_in(RevocableRam *ram);
 
@@ -97,11 +97,11 @@ bool revocable_ram_is_lost(const RevocableRam *ram);
 bool revocable_ram_on_sigbus(void *addr);
 
 /*
- * For the handler of SIGBUS: a hardware error (BUS_MCEERR_AO) has interrupted a
- * thread that does not block SIGBUS because of revocable memory.  Sends it to the
- * thread again and has it blocked when the handler returns, so that the signalfd
- * of the main loop reads it.  @context: the handler's third argument.  False
- * where the signal is another.  Async-signal-safe.
+ * For the handler of SIGBUS: a hardware error (BUS_MCEERR_AO) has interrupted
+ * a thread that does not block SIGBUS because of revocable memory.  Sends it
+ * to the thread again and has it blocked when the handler returns, so that the
+ * signalfd of the main loop reads it.  @context: the handler's third argument.
+ * False where the signal is another.  Async-signal-safe.
  */
 bool revocable_ram_defer_sigbus(siginfo_t *siginfo, void *context);
 

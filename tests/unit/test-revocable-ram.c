@@ -419,8 +419,8 @@ static void test_fault_of_others(void)
 }
 
 /*
- * The guest keeps the mapping: all of it can be used, at the cost of less memory,
- * until the device's is back.
+ * The guest keeps the mapping: all of it can be used, at the cost of less
+ * memory, until the device's is back.
  */
 static void test_stand_in(void)
 {
@@ -469,7 +469,7 @@ static bool sigbus_is_blocked(void)
     return sigismember(&set, SIGBUS);
 }
 
-/* A hardware error as the kernel reports it, which a process may do to itself */
+/* As the kernel reports a hardware error; a process may do so to itself */
 static void report_error(int code, void *addr)
 {
     siginfo_t info = { .si_signo = SIGBUS, .si_code = code, .si_addr = addr };
