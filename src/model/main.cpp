@@ -39,8 +39,12 @@ struct Typed {
     std::string vendor_id;
     std::string device_id;
     std::string decoders;
+    std::string active_after;
     std::string contract = "live";
 };
+
+/// Memory_Active_Timeout of the range registers goes that far (CXL r3.1 section 8.1.3.8.2).
+constexpr std::uint64_t LongestWait = 256'000;
 
 bool number(const char *option, const std::string &text, std::uint64_t most, std::uint64_t &value) {
     const auto parsed = type2::parse_size(text);
@@ -80,6 +84,12 @@ bool apply(const Typed &typed, Config &config) {
         return false;
     }
     config.decoders = static_cast<unsigned>(decoders);
+    std::uint64_t active_after = 0;
+    if (!typed.active_after.empty() &&
+        !number("--active-after", typed.active_after, LongestWait, active_after)) {
+        return false;
+    }
+    config.active_after = std::chrono::milliseconds(active_after);
     return size("--hdm-size", typed.hdm_size, config.hdm_size) &&
            size("--decoder-size", typed.decoder_size, config.decoder_size) &&
            size("--decoder-skip", typed.decoder_skip, config.decoder_skip) &&
@@ -268,10 +278,14 @@ int run(int argc, char **argv) {
                    "live, whose memory region begins behind it")
         ->type_name("SIZE");
     app.add_flag("--uncommitted", config.uncommitted, "Firmware has not committed the decoders");
-    app.add_flag(
-        "--memory-ignores-space", config.memory_ignores_space,
-        "Device memory answers with PCI memory space off, too, as with the kernel's newest "
-        "generation (v6)");
+    app.add_flag("--memory-without-decoder", config.memory_without_decoder,
+                 "Of such a device the memory answers all the same, which no kernel has it do");
+    app.add_flag("--memory-follows-space", config.memory_follows_space,
+                 "Device memory answers with PCI memory space on only: kernels of before "
+                 "September 2026 (v6), and all of contract shadow");
+    app.add_option("--active-after", typed.active_after,
+                   "How many milliseconds after a reset the memory is active (default 0)")
+        ->type_name("MS");
     app.add_option("--page-size", typed.page_size,
                    "Host page size, what can be left out of an mmap: 4K or 64K (default 4K)")
         ->type_name("SIZE");

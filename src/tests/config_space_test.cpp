@@ -69,7 +69,10 @@ TEST_F(ConfigSpace, RowsStayInsideAndEveryMaskFitsItsWidth) {
     }
 }
 
-TEST_F(ConfigSpace, MemoryAnswersOnlyInD0WithMemorySpaceOn) {
+TEST(ConfigSpaceOfOldKernels, MemoryAnswersOnlyInD0WithMemorySpaceOn) {
+    device::Config config;
+    config.memory_follows_space = true;
+    Harness harness(valid(config));
     const auto expect_code = [&](int code) {
         EXPECT_EQ(harness.read_code(9, 0, 4), code);
         EXPECT_EQ(harness.write(9, 0, 1U), code);

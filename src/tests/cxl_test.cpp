@@ -334,6 +334,7 @@ TEST(Live, DecodersThatSkipMemory) {
 TEST(Live, UncommittedDecodersAreEmptyAndMemoryIsThere) {
     device::Config config;
     config.uncommitted = true;
+    config.memory_without_decoder = true;
     Harness harness(valid(config));
     for (std::uint32_t at = 4; at < hdm::block_size(1); at += 4) {
         EXPECT_EQ(harness.read32(10, at), 0U);

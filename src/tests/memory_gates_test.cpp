@@ -5,6 +5,8 @@
 #include "tests/harness.h"
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 namespace type2::test {
 namespace {
@@ -44,15 +46,46 @@ TEST(MemoryGates, ADecoderNeedsMemEnable) {
 }
 
 TEST(MemoryGates, MemorySpaceGatesItUnlessTheGenerationSaysOtherwise) {
-    for (const bool ignores : {false, true}) {
+    for (const bool follows : {false, true}) {
         device::Config config;
-        config.memory_ignores_space = ignores;
+        config.memory_follows_space = follows;
         Harness harness(valid(config));
         EXPECT_EQ(harness.write(Config, pci::reg::Command, std::uint16_t{0}), 0);
-        EXPECT_EQ(harness.read_code(Memory, 0, 4), ignores ? 0 : EIO);
+        EXPECT_EQ(harness.read_code(Memory, 0, 4), follows ? EIO : 0);
         EXPECT_EQ(harness.read_code(0, 0, 4), EIO);
         EXPECT_EQ(harness.write(Config, PowerControl, std::uint16_t{3}), 0);
         EXPECT_EQ(harness.read_code(Memory, 0, 4), EIO);
+    }
+}
+
+TEST(MemoryGates, AShadowKernelGatesItByMemorySpace) {
+    device::Config config;
+    config.contract = device::ContractKind::Shadow;
+    Harness harness(valid(config));
+    EXPECT_EQ(harness.write(Config, pci::reg::Command, std::uint16_t{0}), 0);
+    EXPECT_EQ(harness.read_code(Memory, 0, 4), EIO);
+}
+
+TEST(MemoryGates, MemoryIsNotActiveForAWhileAfterAReset) {
+    device::Config config;
+    config.active_after = std::chrono::milliseconds(200);
+    Harness harness(valid(config));
+    EXPECT_TRUE(active(harness));
+    EXPECT_EQ(code_of(harness.device->reset()), 0);
+    EXPECT_FALSE(active(harness));
+    EXPECT_EQ(harness.read_code(Memory, 0, 4), EIO);
+    std::this_thread::sleep_for(config.active_after);
+    EXPECT_TRUE(active(harness));
+    EXPECT_EQ(harness.read_code(Memory, 0, 4), 0);
+}
+
+TEST(MemoryGates, WithoutACommittedDecoderNoneAnswersUnlessItIsAsked) {
+    for (const bool all_the_same : {false, true}) {
+        device::Config config;
+        config.uncommitted = true;
+        config.memory_without_decoder = all_the_same;
+        Harness harness(valid(config));
+        EXPECT_EQ(harness.read_code(Memory, 0, 4), all_the_same ? 0 : EIO);
     }
 }
 

@@ -76,6 +76,7 @@ struct cxl_vfio_range {
 struct cxl_vfio {
 	struct vfio_pci_core_device core;	/* first: VFIO allocates it */
 	enum cxl_vfio_contract contract;
+	bool memory_follows_space;
 
 	/* Component registers, learnt when the driver binds */
 	unsigned int bar;

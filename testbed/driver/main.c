@@ -22,6 +22,10 @@
 static char *contract = "live";
 module_param(contract, charp, 0444);
 MODULE_PARM_DESC(contract, "Generation of the interface to present: live or shadow");
+static bool memory_follows_space;
+module_param(memory_follows_space, bool, 0444);
+MODULE_PARM_DESC(memory_follows_space,
+		 "The memory can be reached with memory space on only, as in live before September 2026 (shadow: always)");
 
 /* ---- information ---- */
 
@@ -158,7 +162,7 @@ static bool leaves(u64 pos, const u8 *bytes, size_t count, u16 reg, u16 mask)
 }
 
 /*
- * Will this write turn memory space off or leave D0?  A fault in between would
+ * Will this write leave D0, or turn memory space off?  A fault in between would
  * find the function unreachable, so the memory is closed before.  (Resets come
  * by way of the error handlers below.)
  */
@@ -166,7 +170,7 @@ static bool closes(struct cxl_vfio *cxl, u64 pos, const u8 *bytes, size_t count)
 {
 	u16 pm = cxl->core.pdev->pm_cap;
 
-	if (overlaps(pos, count, PCI_COMMAND, 1) &&
+	if (cxl->memory_follows_space && overlaps(pos, count, PCI_COMMAND, 1) &&
 	    !leaves(pos, bytes, count, PCI_COMMAND, PCI_COMMAND_MEMORY))
 		return true;
 	return pm && leaves(pos, bytes, count, pm + PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK);
@@ -400,6 +404,7 @@ static int cxl_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (IS_ERR(cxl))
 		return PTR_ERR(cxl);
 	cxl->contract = strcmp(contract, "shadow") ? CXL_VFIO_LIVE : CXL_VFIO_SHADOW;
+	cxl->memory_follows_space = memory_follows_space || cxl->contract == CXL_VFIO_SHADOW;
 	dev_set_drvdata(&pdev->dev, &cxl->core);
 	ret = learn(cxl);
 	if (ret)

@@ -2,8 +2,8 @@
 /*
  * The region of the device's memory: write-back pages of the range that the
  * committed decoder decodes.  A fault is a SIGBUS, and an access through the file
- * descriptor -EIO, while the memory cannot be reached: memory space off, a power
- * state other than D0, a reset under way or failed.
+ * descriptor -EIO, while the memory cannot be reached: a power state other than
+ * D0, a reset under way or failed, and in some generations memory space off.
  */
 #include <linux/io.h>
 #include <linux/mm.h>
@@ -111,8 +111,12 @@ bool cxl_memory_reset_failed(struct cxl_vfio *cxl)
 /* Both locks held for reading */
 static bool closed(struct cxl_vfio *cxl)
 {
-	return cxl->resetting || cxl->closing || cxl->core.pm_runtime_engaged ||
-	       !__vfio_pci_memory_enabled(&cxl->core);
+	struct vfio_pci_core_device *core = &cxl->core;
+
+	if (cxl->resetting || cxl->closing || core->pm_runtime_engaged)
+		return true;
+	return cxl->memory_follows_space ? !__vfio_pci_memory_enabled(core)
+					 : core->pdev->current_state >= PCI_D3hot;
 }
 
 /* ---- the region ---- */
@@ -167,6 +171,24 @@ static ssize_t memory_rw(struct vfio_pci_core_device *core, char __user *buf, si
 	return done ?: ret;
 }
 
+/* vfio-pci's own helper is for BARs: it wants memory space on */
+static vm_fault_t insert(struct vm_fault *vmf, unsigned long pfn, unsigned int order)
+{
+	switch (order) {
+	case 0:
+		return vmf_insert_pfn(vmf->vma, vmf->address, pfn);
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+	case PMD_ORDER:
+		return vmf_insert_pfn_pmd(vmf, pfn, false);
+#endif
+#ifdef CONFIG_ARCH_SUPPORTS_PUD_PFNMAP
+	case PUD_ORDER:
+		return vmf_insert_pfn_pud(vmf, pfn, false);
+#endif
+	}
+	return VM_FAULT_FALLBACK;
+}
+
 static vm_fault_t memory_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
@@ -181,7 +203,7 @@ static vm_fault_t memory_huge_fault(struct vm_fault *vmf, unsigned int order)
 	down_read(&cxl->core.memory_lock);
 	down_read(&cxl->gate);
 	if (!closed(cxl))
-		ret = vfio_pci_vmf_insert_pfn(&cxl->core, vmf, pfn, order);
+		ret = insert(vmf, pfn, order);
 	up_read(&cxl->gate);
 	up_read(&cxl->core.memory_lock);
 	return ret;

@@ -578,7 +578,8 @@ class VfioCxlTest(QemuSystemTest):
         '''Four devices of unequal sizes, the guest programs one itself.'''
         sizes = ('256M', '1G', '4G', '16G')
         devices = [(size, ['--hdm-size', size], True) for size in sizes]
-        devices[1] = ('1G', ['--hdm-size', '1G', '--uncommitted'], False)
+        devices[1] = ('1G', ['--hdm-size', '1G', '--uncommitted',
+                             '--memory-without-decoder'], False)
         self.start_several(devices, 'cxl2.points=100000')
         lines = self.lines_to_verdict()
         self.assertEqual([l for l in lines if l.startswith('not ok')], [])
@@ -637,7 +638,8 @@ class VfioCxlTest(QemuSystemTest):
         rows = [(mode, bridge) for mode in ('locked', 'guest')
                 for bridge in ('decoders', 'pass-through')]
         options = {'locked': ['--hdm-size', '256M'],
-                   'guest': ['--hdm-size', '256M', '--uncommitted']}
+                   'guest': ['--hdm-size', '256M', '--uncommitted',
+                             '--memory-without-decoder']}
         self.start_several([('256M', options[mode], bridge == 'decoders')
                             for mode, bridge in rows],
                            f'cxl2.core={int(core)} cxl2.points=8')

@@ -331,12 +331,73 @@ static void test_memory_never_active(void)
 }
 
 /*
+ * A device that takes its time after each reset: its memory is not active, and
+ * no write of the guest's is lost once it is.  QEMU looks by itself, too.
+ */
+static void active_late(Model *m)
+{
+    Vm *vm = vm_start_with(m, TOPOLOGY, LOCKED);
+    uint64_t base = window_base(vm, 0), value = 0x1122334455667788;
+    unsigned round, tries;
+
+    pci_enable(vm, 0);
+    for (round = 0; round < 4; round++) {
+        bool there = false;
+
+        function_reset(vm);
+        g_assert_cmphex(range_status(vm, 0, 0), ==, RANGE_VALID);
+        assert_window_mapped(vm, m, base, UNIT, false);
+        for (tries = 0; tries < 500 && !there; tries++) {
+            g_usleep(10000);
+            there = round % 2 ? memory_seen(vm, m, base, 0) :
+                    range_status(vm, 0, 0) == (RANGE_VALID | RANGE_ACTIVE);
+        }
+        g_assert_true(there);
+        qtest_writeq(vm->qts, base + 64, value + round);
+        g_assert_cmphex(model_peek(m, 64), ==, value + round);
+    }
+    vm_stop(vm);
+    model_stop(m);
+}
+
+static void test_memory_active_late(void)
+{
+    active_late(model_start(DEFAULT_MODEL " --active-after 400"));
+}
+
+static void test_memory_active_late_newest(void)
+{
+    active_late(model_start_newest(DEFAULT_MODEL " --active-after 400"));
+}
+
+/*
+ * What kernels do with a device in which no decoder is committed: its memory
+ * does not answer.  A guest's own decoders change nothing about that, and it is
+ * told so.
+ */
+static void test_memory_without_decoder(void)
+{
+    Model *m = model_start(DEFAULT_MODEL " --uncommitted");
+    Vm *vm = vm_start_with(m, TOPOLOGY, GUEST);
+    uint64_t base = window_base(vm, 0);
+
+    pci_enable(vm, 0);
+    qtest_writel(vm->qts, hdm_at(0, HDM_GLOBAL), 2);
+    set_mem_enable(vm, 0, true);
+    guest_program(vm, base);
+    g_assert_cmphex(range_status(vm, 0, 0) & RANGE_ACTIVE, ==, 0);
+    assert_window_mapped(vm, m, base, UNIT, false);
+    vm_stop(vm);
+    model_stop(m);
+}
+
+/*
  * The kernel's newest generation: memory space is a matter of BARs.  The memory
  * is there before it is on and stays when it goes, with no moment in between.
  */
 static void test_memory_ignores_space(void)
 {
-    Model *m = model_start(DEFAULT_MODEL " --memory-ignores-space");
+    Model *m = model_start_newest(DEFAULT_MODEL);
     Vm *vm = vm_start_with(m, TOPOLOGY, LOCKED);
     uint64_t base = window_base(vm, 0);
     uint8_t pm;
@@ -775,6 +836,9 @@ static void add_tests(void)
     TEST("memory-active/locked", test_memory_active);
     TEST("memory-active/guest", test_memory_active_guest);
     TEST("memory-active/never", test_memory_never_active);
+    TEST("memory-active/late", test_memory_active_late);
+    TEST("memory-active/late-newest", test_memory_active_late_newest);
+    TEST("memory-active/without-decoder", test_memory_without_decoder);
     TEST("memory-ignores-space", test_memory_ignores_space);
     TEST("asks-nothing", test_config_writes_ask_nothing);
     TEST("off/hides", test_off_hides);

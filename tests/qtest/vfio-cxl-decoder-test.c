@@ -244,7 +244,8 @@ static void assert_guest_decoders(Vm *vm, Model *m, const Slice *s,
 static void test_guest_decoders(const char *bridge, unsigned count)
 {
     g_autofree char *options =
-        g_strdup_printf("--decoders %u --decoder-size 512M --uncommitted",
+        g_strdup_printf("--decoders %u --decoder-size 512M --uncommitted "
+                        "--memory-without-decoder",
                         count);
     bool has_decoders = !g_str_equal(bridge, PASS_THROUGH);
     Model *m = model_start(options);

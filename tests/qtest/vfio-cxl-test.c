@@ -905,7 +905,9 @@ static void test_guest(const char *options, uint64_t size, const char *members)
 
 static void test_guest_auto(void)
 {
-    test_guest("--hdm-size 512M --uncommitted", 512 * MiB, "'bus': 'rp0'");
+    test_guest("--hdm-size 512M --uncommitted "
+                 "--memory-without-decoder",
+               512 * MiB, "'bus': 'rp0'");
 }
 
 static void test_guest_on_request(void)
@@ -1168,7 +1170,7 @@ static const Refusal refusals[] = {
                 "cxl-fmw.1.size=1G",
     }, {
         .name = "small-window-for-the-guest",
-        .model = "--hdm-size 512M --uncommitted",
+        .model = "--hdm-size 512M --uncommitted --memory-without-decoder",
         .args = TOPOLOGY,
         .text = "CXL: window cxl-fmw.0 of pxb-cxl 'cxl.0' has 256M, expected "
                 "at least the 512M that the device's decoders need; set "
@@ -1183,7 +1185,7 @@ static const Refusal refusals[] = {
                 "hdm_for_passthrough=off on 'cxl.0'",
     }, {
         .name = "locked-but-uncommitted",
-        .model = "--uncommitted",
+        .model = "--uncommitted --memory-without-decoder",
         .args = TOPOLOGY,
         .device = "'bus': 'rp0', 'x-cxl-decoders': 'locked'",
         .text = "CXL: x-cxl-decoders=locked, but the host's firmware committed "

@@ -151,6 +151,17 @@ static Model *host_start(const char *options)
 
 Model *model_start(const char *options)
 {
+    g_autofree char *all = NULL;
+
+    if (host_function()) {
+        return host_start(options);
+    }
+    all = g_strdup_printf("%s --memory-follows-space", options);
+    return model_start_newest(all);
+}
+
+Model *model_start_newest(const char *options)
+{
     g_autofree char *command = NULL;
     g_auto(GStrv) argv = NULL;
     GError *err = NULL;
@@ -158,9 +169,6 @@ Model *model_start(const char *options)
     char byte;
     int out;
 
-    if (host_function()) {
-        return host_start(options);
-    }
     m = g_new0(Model, 1);
     m->dir = g_dir_make_tmp("vfio-cxl-test-XXXXXX", &err);
     g_assert_no_error(err);

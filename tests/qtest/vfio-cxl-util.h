@@ -153,6 +153,13 @@ uint64_t host_base(void);
  */
 Model *model_start(const char *options);
 
+/*
+ * Likewise, with the kernel's newest generation (v6) behind it: memory space is
+ * a matter of BARs there.  With the others, which model_start() has, the memory
+ * is closed without it; most kernels are like that.
+ */
+Model *model_start_newest(const char *options);
+
 /* @signal has to end it; returns how it ended, as waitpid() says it */
 int model_end(Model *m, int signal);
 

@@ -2,11 +2,6 @@
 // How a kernel shows CXL hardware to user space. Two generations of that interface exist; each is
 // one implementation of Contract. Nobody outside this folder asks which one it is, but the faults,
 // which lie about it.
-//
-// One thing is not as a kernel has it, in either generation. There, the memory of a device that has
-// no committed decoder answers through its file descriptor with EIO. Here it answers as any other
-// does: QEMU serves a device that firmware left alone, too, and then the guest programs decoders
-// that are QEMU's; the device's own stay as they are, and QEMU asks the memory whether it is open.
 #pragma once
 
 #include "base/bytes.h"

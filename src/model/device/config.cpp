@@ -112,6 +112,10 @@ Result<Config> validate(Config config, bool hdm_size_given, bool decoder_size_gi
     if (const auto ok = check_host(config); !ok) {
         return tl::unexpected(ok.error());
     }
+    if (config.memory_without_decoder && !config.uncommitted) {
+        return fail(EINVAL, "--memory-without-decoder: is of use with --uncommitted only");
+    }
+    config.memory_follows_space |= config.contract == ContractKind::Shadow;
     return config;
 }
 

@@ -6,6 +6,7 @@
 #include "base/size.h"
 #include "model/contract/contract.h"
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -22,8 +23,10 @@ struct Config {
     unsigned decoders = 1;
     std::uint64_t decoder_size = 0;    ///< of each; 0: what hdm_size gives each
     std::uint64_t decoder_skip = 0;    ///< device memory that each leaves out in front of its own
-    bool uncommitted = false;          ///< firmware left the decoders alone
-    bool memory_ignores_space = false; ///< it answers with memory space off, too
+    bool uncommitted = false;            ///< firmware left the decoders alone
+    bool memory_without_decoder = false; ///< and the memory answers all the same
+    bool memory_follows_space = false;   ///< it does not answer with memory space off
+    std::chrono::milliseconds active_after{0}; ///< how long after a reset the memory is active
     std::uint64_t page_size = 4 * KiB;
     std::uint64_t host_base = 0x424240000000; ///< where the host decodes the memory
     bool cache = true;                        ///< CXL.cache capable, as Type-2 devices are

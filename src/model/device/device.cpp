@@ -237,16 +237,28 @@ Result<void> Device::check_access(bool without_space) const {
 
 Result<void> Device::check_memory() const {
     // Memory space is a matter of BARs to the kernel's newest generation: D0 is not.
-    const bool awake = config_.memory_ignores_space && config_space_.power_state() == 0;
+    const bool awake = !config_.memory_follows_space && config_space_.power_state() == 0;
     if (auto refused = check_access(awake); !refused) {
         return refused;
     }
-    // A decoder that firmware committed decodes nothing without it. Of a device that firmware left
-    // alone the memory answers all the same, see contract/contract.h.
-    if (!config_.uncommitted && !cxl::memory_enabled(config_space_)) {
+    if (!memory_active()) {
+        return fail(EIO, "the memory is not active yet");
+    }
+    if (config_.memory_without_decoder) {
+        return {};
+    }
+    if (config_.uncommitted) {
+        return fail(EIO, "no decoder is committed");
+    }
+    // A decoder that firmware committed decodes nothing without it.
+    if (!cxl::memory_enabled(config_space_)) {
         return fail(EIO, "Mem_Enable of the CXL Device DVSEC is not set");
     }
     return {};
+}
+
+bool Device::memory_active() const {
+    return !busy_ && std::chrono::steady_clock::now() >= active_at_;
 }
 
 Result<const Device::Region *> Device::region_for_access(std::uint32_t index, std::uint64_t offset,
@@ -343,6 +355,7 @@ Result<std::size_t> Device::write_engine_bar(std::uint64_t offset, ByteView from
 }
 
 Result<std::size_t> Device::read_config(std::uint64_t offset, ByteSpan into) {
+    cxl::set_memory_active(config_space_, memory_active());
     config_space_.read(offset, into);
     return into.size();
 }
@@ -412,7 +425,7 @@ Result<void> Device::full_reset() {
     // Configuration space is saved and restored around a reset by the kernel; D0 comes with it.
     config_space_.set_power_state(0);
     contract_->restored();
-    cxl::set_memory_active(config_space_, !busy_);
+    active_at_ = std::chrono::steady_clock::now() + config_.active_after;
     gated_ = false;
     return {};
 }
@@ -442,7 +455,6 @@ void Device::opened(vfio_user::ClientMemory &client) {
     config_space_.reset();
     // The kernel enables the function when it is opened, and memory space with it.
     config_space_.set_memory_enabled(true);
-    cxl::set_memory_active(config_space_, !busy_);
     contract_->restored();
 }
 

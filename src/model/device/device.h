@@ -71,10 +71,7 @@ class Device : public vfio_user::DeviceOps, private EngineHost {
     bool gated() const { return gated_; }
     bool is_open() const { return open_; }
     /// Lets the device take its time: while busy it does not answer, and its memory is not active.
-    void set_busy(bool busy) {
-        busy_ = busy;
-        cxl::set_memory_active(config_space_, !busy);
-    }
+    void set_busy(bool busy) { busy_ = busy; }
 
   private:
     Device(const Config &config, const Quirks &quirks, Memory memory, Memory bar_memory);
@@ -95,6 +92,8 @@ class Device : public vfio_user::DeviceOps, private EngineHost {
     Result<void> full_reset();
     /// BARs answer now, or would with memory space on. Error EIO otherwise.
     Result<void> check_access(bool without_space = false) const;
+    /// What Memory_Active says (CXL r3.1 section 8.1.3.8.2).
+    bool memory_active() const;
     /// Device memory answers now. Error EIO otherwise.
     Result<void> check_memory() const;
 
@@ -132,6 +131,7 @@ class Device : public vfio_user::DeviceOps, private EngineHost {
     Counters counters_;
     bool gated_ = false;
     bool busy_ = false;
+    std::chrono::steady_clock::time_point active_at_{}; ///< the memory is active from then on
     bool open_ = false;
 };
 

@@ -63,6 +63,9 @@ class X86VfioCxl(VfioCxlTest):
     def test_hotplug_no_room(self):
         self.do_test_hotplug_no_room()
 
+    def test_kexec(self):
+        self.do_test_kexec()
+
     def test_sysram(self):
         self.do_test_sysram()
 
