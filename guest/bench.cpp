@@ -208,31 +208,22 @@ struct Registers {
 
 // CXL r3.1 Section 8.1.9, Register Locator DVSEC: where block id 1 stands.
 std::optional<Registers> registers_of(const fs::path &pci) {
-    const std::string config = read_file(pci / "config");
-    const auto dword = [&](std::size_t at) {
-        std::uint32_t value = 0;
-        if (at + 4 <= config.size()) std::memcpy(&value, config.data() + at, 4);
-        return value;
-    };
-    for (std::size_t at = 0x100, steps = 0; at >= 0x100 && steps < 1024; at = dword(at) >> 20, ++steps) {
-        if ((dword(at) & 0xffff) != 0x23 || (dword(at + 4) & 0xffff) != 0x1e98 || (dword(at + 8) & 0xffff) != 8)
-            continue;
-        const std::size_t end = at + (dword(at + 4) >> 20);
-        for (std::size_t entry = at + 0xc; entry + 8 <= end; entry += 8) {
-            const std::uint32_t low = dword(entry);
-            if (((low >> 8) & 0xff) != 1) continue;
-            const fs::path resource = pci / text("resource%u", low & 7);
-            std::error_code error;
-            const auto size = fs::file_size(resource, error);
-            const auto bar = error ? std::nullopt : map_file("bar", resource, 0, size);
-            if (!bar) return std::nullopt;
-            Registers r;
-            r.bar = reinterpret_cast<volatile std::uint32_t *>(bar->words);
-            r.block = (low & 0xffff0000U) | std::uint64_t{dword(entry + 4)} << 32;
-            r.hdm = find_hdm(r.bar, r.block);
-            if (r.hdm == 0) return std::nullopt;
-            return r;
-        }
+    const Config config(pci);
+    const std::size_t at = config.find_dvsec(8), end = at + (config.dword(at + 4) >> 20);
+    for (std::size_t entry = at + 0xc; at != 0 && entry + 8 <= end; entry += 8) {
+        const std::uint32_t low = config.dword(entry);
+        if (((low >> 8) & 0xff) != 1) continue;
+        const fs::path resource = pci / text("resource%u", low & 7);
+        std::error_code error;
+        const auto size = fs::file_size(resource, error);
+        const auto bar = error ? std::nullopt : map_file("bar", resource, 0, size);
+        if (!bar) return std::nullopt;
+        Registers r;
+        r.bar = reinterpret_cast<volatile std::uint32_t *>(bar->words);
+        r.block = (low & 0xffff0000U) | std::uint64_t{config.dword(entry + 4)} << 32;
+        r.hdm = find_hdm(r.bar, r.block);
+        if (r.hdm == 0) return std::nullopt;
+        return r;
     }
     return std::nullopt;
 }

@@ -367,6 +367,48 @@ Bytes16 random_bytes() {
     return out;
 }
 
+// ---- what the device says of its memory ----
+
+// CXL r3.1 sections 8.1.3.2 and 8.1.3.8.2, of range 1.
+struct Said {
+    bool enabled = false, valid = false, active = false;
+};
+
+Said said(const fs::path &pci) {
+    const Config config(pci);
+    const std::size_t at = config.find_dvsec(0);
+    if (at == 0) return {};
+    const std::uint32_t size = config.dword(at + 0x1c);
+    return {(config.dword(at + 0xc) & 4U) != 0, (size & 1U) != 0, (size & 2U) != 0};
+}
+
+// The function is reset, and what the device says of its memory followed until it is active: then what is
+// written is there. Says how long it took.
+int follow_active() {
+    for (const auto &path : entries(driver_dir, "0")) {
+        Device d{resolve(path)};
+        look_up(d);
+        if (!map(d)) return 1;
+        const auto start = std::chrono::steady_clock::now();
+        const auto passed = [&] { return std::chrono::steady_clock::now() - start; };
+        bool lost = false;
+        if (!write_file(d.pci / "reset", "1")) return 1;
+        const bool at_once = said(d.pci).active;
+        while (!said(d.pci).active && passed() < std::chrono::seconds(30))
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(passed()).count();
+        const Bytes16 bytes = random_bytes();
+        const bool no_fault = without_fault([&] {
+            store(d, 0, bytes);
+            std::atomic_thread_fence(std::memory_order_seq_cst);
+            lost = load(d, 0) != bytes;
+        });
+        say(text("CXL2: active at_once=%d ms=%lld lost=%d first=", at_once, static_cast<long long>(ms),
+                 lost || !no_fault) + hex(bytes));
+    }
+    return 0;
+}
+
 // ---- the run ----
 
 void check_device(Tap &tap, Device &d, const Options &options) {
@@ -399,6 +441,8 @@ void use_memory(Tap &tap, Device &d, const Options &options, std::uint64_t salt)
     if (!tap.check(without_fault([&] { zero = all_zero(d, points); }), who + "the memory can be read"))
         return;
     say(text("CXL2: initial zero=%d points=%zu", zero, points.size()));
+    const Said of_it = said(d.pci);
+    tap.check(of_it.enabled && of_it.valid && of_it.active, who + "Mem_Enable, Memory_Info_Valid and Memory_Active say so");
     const bool written = without_fault([&] { wrong = count_wrong(d, points, salt); });
     tap.check(written && wrong == 0,
               who + text("%zu points, at both ends of %zu of %" PRIu64 " pieces of 2 MiB, keep what was written"
@@ -526,5 +570,6 @@ int main(int argc, char **argv) {
     std::signal(SIGSEGV, on_fault);
     const Options options = parse_options(read_file("/proc/cmdline"));
     if (argc > 1 && std::string_view(argv[1]) == "follow") follow(options);
+    if (argc > 1 && std::string_view(argv[1]) == "active") return follow_active();
     return run(options) ? 0 : 1;
 }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <string>
@@ -34,7 +35,8 @@ constexpr std::uint64_t MiB = 1024 * 1024;
 
 inline void say(const std::string &line) { std::printf("%s\n", line.c_str()); }
 
-inline std::string read_file(const fs::path &path) {
+// A line's end is left out, unless all that is there is wanted.
+inline std::string read_file(const fs::path &path, bool line = true) {
     std::string out;
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) return out;
@@ -42,7 +44,7 @@ inline std::string read_file(const fs::path &path) {
     for (ssize_t n; (n = ::read(fd, buffer.data(), buffer.size())) > 0;)
         out.append(buffer.data(), static_cast<std::size_t>(n));
     ::close(fd);
-    while (!out.empty() && out.back() == '\n') out.pop_back();
+    while (line && !out.empty() && out.back() == '\n') out.pop_back();
     return out;
 }
 
@@ -72,6 +74,27 @@ inline fs::path resolve(const fs::path &path) {
     std::error_code error;
     return fs::canonical(path, error);
 }
+
+// A PCI function's configuration space, as it is when this is made.
+class Config {
+public:
+    explicit Config(const fs::path &pci) : bytes_(read_file(pci / "config", false)) {}
+    [[nodiscard]] std::uint32_t dword(std::size_t at) const {
+        std::uint32_t value = 0;
+        if (at + 4 <= bytes_.size()) std::memcpy(&value, bytes_.data() + at, 4);
+        return value;
+    }
+    // Where CXL's DVSEC of that id is, 0: nowhere (CXL r3.1 section 8.1.1).
+    [[nodiscard]] std::size_t find_dvsec(std::uint32_t id) const {
+        for (std::size_t at = 0x100, steps = 0; at >= 0x100 && steps < 1024; at = dword(at) >> 20, ++steps)
+            if ((dword(at) & 0xffff) == 0x23 && (dword(at + 4) & 0xffff) == 0x1e98 && (dword(at + 8) & 0xffff) == id)
+                return at;
+        return 0;
+    }
+
+private:
+    std::string bytes_;
+};
 
 // The kernel's log, whole
 inline std::string kernel_log() {

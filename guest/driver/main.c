@@ -6,8 +6,8 @@
  * host physical range (HPA; in a VM: guest physical) the device's memory has,
  * and lets user space map it: /dev/cxl_type2, write-back cacheable, 2 MiB pages
  * where they fit; ioctls move memory by the device's DMA engine (dma.c).
- * A device whose decoders nobody has committed can be programmed at register
- * level through the attribute "program"; the core is not asked then.
+ * A device whose decoders nobody has committed, and over which the core builds no
+ * region, can be programmed at register level through the attribute "program".
  *
  * Attributes, below the PCI device:
  *   hpa_base, hpa_size   what can be mapped; size 0: nothing yet
@@ -40,6 +40,8 @@
 #include <linux/range.h>
 #include <linux/rwsem.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
 #include <cxl/cxl.h>
 #include <cxl/pci.h>
 #include "dma.h"
@@ -689,12 +691,61 @@ static int type2_probe_core(struct type2_dev *t2, struct pci_dev *pdev, u64 byte
 		rc = PTR_ERR(cxlmd);
 		return dev_err_probe(&pdev->dev, rc,
 				     "the CXL core does not attach the memory of decoder 0 (base 0x%llx size 0x%llx control 0x%x): %s\n",
-				     d.base, d.size, d.ctrl, type2_hint(rc));
+				     d.base, d.size, d.ctrl,
+				     hdm_committed(&d) ? type2_hint(rc) :
+				     "it builds no region over a decoder that nobody has committed");
 	}
 	t2->by_core = true;
 	dev_info(&pdev->dev, "attached by the CXL core, HPA %#llx-%#llx, decoder 0 %s\n",
 		 range.start, range.end, d.ctrl & HDM_CTRL_LOCK ? "locked" : "not locked");
 	return type2_mem_set(t2->mem, range.start, range_len(&range));
+}
+
+/*
+ * Where the core finds no memory it takes the device's driver off, a moment
+ * later. So what the core has no use for is probed a second time, without it.
+ */
+struct type2_again {
+	struct work_struct work;
+	struct pci_dev *pdev;
+};
+
+static DEFINE_XARRAY(type2_without_core);	/* functions, by address */
+static struct workqueue_struct *type2_again_wq;
+#define TYPE2_AGAIN_MS			200
+
+static unsigned long type2_address(struct pci_dev *pdev)
+{
+	return (unsigned long)pci_domain_nr(pdev->bus) << 16 | pci_dev_id(pdev);
+}
+
+static void type2_do_again(struct work_struct *work)
+{
+	struct type2_again *again = container_of(work, struct type2_again, work);
+
+	msleep(TYPE2_AGAIN_MS);
+	if (device_attach(&again->pdev->dev) <= 0)
+		xa_erase(&type2_without_core, type2_address(again->pdev));
+	pci_dev_put(again->pdev);
+	kfree(again);
+}
+
+static int type2_probe_again(struct pci_dev *pdev)
+{
+	struct type2_again *again = kzalloc(sizeof(*again), GFP_KERNEL);
+	int rc;
+
+	if (!again)
+		return -ENOMEM;
+	rc = xa_err(xa_store(&type2_without_core, type2_address(pdev), xa_mk_value(1), GFP_KERNEL));
+	if (rc) {
+		kfree(again);
+		return rc;
+	}
+	INIT_WORK(&again->work, type2_do_again);
+	again->pdev = pci_dev_get(pdev);
+	queue_work(type2_again_wq, &again->work);
+	return 0;
 }
 
 static int type2_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -761,8 +812,13 @@ static int type2_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		 t2->decoders, (u64)map->resource + map->component_map.hdm_decoder.offset,
 		 bytes >> 20, d.base, d.size, d.ctrl);
 
-	if (core && hdm_committed(&d))
-		return type2_probe_core(t2, pdev, bytes);
+	if (core && !xa_erase(&type2_without_core, type2_address(pdev))) {
+		rc = type2_probe_core(t2, pdev, bytes);
+		/* What firmware has committed and locked is the core's, or nobody's */
+		if (!rc || (hdm_committed(&d) && (d.ctrl & HDM_CTRL_LOCK)) || rc == -EPROBE_DEFER)
+			return rc;
+		return type2_probe_again(pdev) ?: rc;
+	}
 
 	/* Nobody committed, or the core is to be left out: user space programs. */
 	rc = devm_add_action_or_reset(dev, type2_unrequest, t2);
@@ -810,20 +866,32 @@ static struct pci_driver type2_driver = {
 
 static int __init type2_init(void)
 {
-	int rc = pci_register_driver(&type2_driver);
+	int rc;
 
+	type2_again_wq = alloc_workqueue("cxl_type2", WQ_UNBOUND, 0);
+	if (!type2_again_wq)
+		return -ENOMEM;
+	rc = pci_register_driver(&type2_driver);
 	if (!rc && vendor) {
 		rc = pci_add_dynid(&type2_driver, vendor, device, PCI_ANY_ID, PCI_ANY_ID, 0, 0, 0);
 		if (rc)
 			pci_unregister_driver(&type2_driver);
 	}
+	/* What was there is bound when the module is loaded */
+	flush_workqueue(type2_again_wq);
+	if (rc)
+		destroy_workqueue(type2_again_wq);
 	return rc;
 }
 module_init(type2_init);
 
 static void __exit type2_exit(void)
 {
+	/* Before the driver goes, so that none is probed later */
+	drain_workqueue(type2_again_wq);
 	pci_unregister_driver(&type2_driver);
+	destroy_workqueue(type2_again_wq);
+	xa_destroy(&type2_without_core);
 	ida_destroy(&type2_ids);
 }
 module_exit(type2_exit);

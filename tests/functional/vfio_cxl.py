@@ -22,6 +22,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -155,15 +156,15 @@ class VfioCxlTest(QemuSystemTest):
 
     def start(self, hdm='256M', window=None, append='', contract='live',
               machine=(), options=(), plugged=True, bar='1M', numa=False,
-              port=''):
+              port='', model=()):
         '''
-        Starts a model and a machine whose only CXL device it is, or will be;
-        more for -machine, the root port, and other options of QEMU's. With
-        numa the RAM is that of a node.
+        Starts a model, with more options, and a machine whose only CXL device it
+        is, or will be; more for -machine, the root port, and other options of
+        QEMU's. With numa the RAM is that of a node.
         '''
         self.model = Model(self.paths['CXL_TYPE2_MODEL'],
                            self.socket_dir().name, '--hdm-size', hdm,
-                           '--contract', contract, '--bar-size', bar)
+                           '--contract', contract, '--bar-size', bar, *model)
         self.addCleanup(self.model.kill)
         self.interrupts = 0
         self.hdm_size = int(hdm[:-1]) * {'M': MIB, 'G': 1024 * MIB}[hdm[-1]]
@@ -321,13 +322,13 @@ class VfioCxlTest(QemuSystemTest):
                   errors='replace') as f:
             return f.read()
 
-    def start_several(self, devices, append):
+    def start_several(self, devices, append, options=()):
         '''
         Starts a model, and a host bridge with a window, for each of devices:
         the size of its memory, options of its model, and whether the bridge
         has decoders.
         '''
-        options = []
+        options = list(options)
         self.models = []
         for n, (_, model_options, decoders) in enumerate(devices):
             folder = os.path.join(self.socket_dir().name, str(n))
@@ -363,12 +364,18 @@ class VfioCxlTest(QemuSystemTest):
         return lines
 
     def do_test_boot(self):
-        self.start(append='cxl2.bars=1 cxl2.dma=64M cxl2.dma_fault=1')
+        self.start(append='cxl2.bars=1 cxl2.dma=64M cxl2.dma_fault=1 '
+                   'cxl2.action=active', model=('--active-after', '900'))
         boot = self.boot()
         self.check_boot(boot)
         self.assertEqual(boot.facts['iommu'], 'none')
         self.check_dma(boot, 64 * MIB)
         self.check_faults(boot, reported=False)
+        # After a reset it takes its time, and Linux sees how long
+        m = self.wait_for(r'CXL2: active at_once=0 ms=(\d+) lost=0 first=(\w+)',
+                          30)
+        self.assertGreaterEqual(int(m[1]), 800)
+        self.assertEqual(self.model.peek(0), m[2])
         self.vm.wait(timeout=30)
         self.assertEqual(self.vm.exitcode(), 0)
 
@@ -664,6 +671,37 @@ class VfioCxlTest(QemuSystemTest):
         self.assertEqual(attached, wanted)
         self.assertEqual(reached, {row: row != ('guest', 'decoders')
                                    for row in wanted})
+
+    def do_test_kexec(self):
+        '''
+        A guest that programs the decoder itself hands over to another kernel:
+        no reset comes in between, so that one finds the decoder as it was left,
+        and attaches again.
+        '''
+        disks = []
+        for name, path in (('kernel', self.kernel_path),
+                           ('initrd', self.initrd_path)):
+            copy = self.scratch_file(f'{name}.raw')
+            shutil.copyfile(path, copy)
+            os.truncate(copy, (os.path.getsize(copy) + 4095) & ~4095)
+            disks += ['-drive', f'if=none,id={name},format=raw,file={copy}',
+                      '-device', f'virtio-blk-pci,drive={name},bus=pcie.0']
+        self.start_several([('256M', ['--hdm-size', '256M', '--uncommitted',
+                                      '--memory-without-decoder'], False)],
+                           'cxl2.points=1000 cxl2.action=kexec', disks)
+        first = self.lines_to_verdict()
+        self.assertEqual([l for l in first if l.startswith('not ok')], [])
+        resets = self.models[0].state()['resets']
+        self.wait_for(r'CXL2: kexec$', 30)
+        second = self.lines_to_verdict()
+        self.assertEqual([l for l in second if l.startswith('not ok')], [])
+        self.assertIn('verdict=pass', second[-1])
+        before, after = (facts_of(lines, 'region=')[0]
+                         for lines in (first, second))
+        self.assertEqual(before, after)
+        # What the first kernel wrote was there
+        self.assertEqual(facts_of(second, 'initial ')[0]['zero'], '0')
+        self.assertEqual(self.models[0].state()['resets'], resets)
 
     def usage(self, when):
         '''How many MemoryRegions QEMU has, and how many open files.'''
