@@ -386,7 +386,8 @@ Said said(const fs::path &pci) {
 // written is there. Says how long it took.
 int follow_active() {
     for (const auto &path : entries(driver_dir, "0")) {
-        Device d{resolve(path)};
+        Device d;
+        d.pci = resolve(path);
         look_up(d);
         if (!map(d)) return 1;
         const auto start = std::chrono::steady_clock::now();
