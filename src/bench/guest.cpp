@@ -71,7 +71,8 @@ Result<Vm> start(const Setting &setting, const fs::path &folder) {
         return fail(EPROTO, made ? "guest/build-bench failed" : made.error().text);
     }
     auto locked = DeviceProcess::start(folder / "locked");
-    auto free = DeviceProcess::start(folder / "free", {"--uncommitted", "--memory-without-decoder"});
+    auto free =
+        DeviceProcess::start(folder / "free", {"--uncommitted", "--memory-without-decoder"});
     for (const auto *model : {&locked, &free}) {
         if (!*model) {
             return tl::unexpected(model->error());

@@ -57,9 +57,10 @@ TEST(Pages, ReStructuredTextAnnouncesABlock) {
 }
 
 TEST(Pages, WordsOfTheTextAreReadIfTheyLookLikeACommand) {
-    EXPECT_EQ(texts_of("`make` runs `make check`, or `scripts/check/check\n--list`, with `-m 1G`\n"
-                       "or `-M virt`, `build/cpp/check-commands`, `hw/vfio/cxl.c`.\n"),
-              (Texts{"make check", "scripts/check/check --list", "-M virt", "build/cpp/check-commands"}));
+    EXPECT_EQ(
+        texts_of("`make` runs `make check`, or `scripts/check/check\n--list`, with `-m 1G`\n"
+                 "or `-M virt`, `build/cpp/check-commands`, `hw/vfio/cxl.c`.\n"),
+        (Texts{"make check", "scripts/check/check --list", "-M virt", "build/cpp/check-commands"}));
     EXPECT_EQ(texts_of("``make check`` and `make check`", Markup::ReStructuredText),
               Texts{"make check"});
 }

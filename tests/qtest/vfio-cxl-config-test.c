@@ -837,9 +837,11 @@ static void add_tests(void)
     TEST("memory-active/guest", test_memory_active_guest);
     TEST("memory-active/never", test_memory_never_active);
     TEST("memory-active/late", test_memory_active_late);
-    TEST("memory-active/late-newest", test_memory_active_late_newest);
     TEST("memory-active/without-decoder", test_memory_without_decoder);
-    TEST("memory-ignores-space", test_memory_ignores_space);
+    if (!shadow()) {
+        TEST("memory-active/late-newest", test_memory_active_late_newest);
+        TEST("memory-ignores-space", test_memory_ignores_space);
+    }
     TEST("asks-nothing", test_config_writes_ask_nothing);
     TEST("off/hides", test_off_hides);
     TEST("off/hides-uncommitted", test_off_hides_uncommitted);

@@ -243,7 +243,8 @@ static void test_life(void)
 /* The guest commits and uncommits */
 static void test_guest(void)
 {
-    Model *m = model_start(DEFAULT_MODEL " --uncommitted --memory-without-decoder");
+    Model *m = model_start(DEFAULT_MODEL
+                           " --uncommitted --memory-without-decoder");
     Ledger *l = ledger_new(m);
     Vm *vm = vm_start_with(m, TOPOLOGY, "'bus': 'rp0'");
     uint64_t base = window_base(vm, 0);

@@ -8,8 +8,8 @@
 
 namespace type2::commands {
 
-/// A line of make's: its targets are in the Makefile, somebody reads its variables, scripts/check/check
-/// has its steps. Error: which of them is not.
+/// A line of make's: its targets are in the Makefile, somebody reads its variables,
+/// scripts/check/check has its steps. Error: which of them is not.
 Result<void> check_make_line(const std::string &command);
 
 /// The first word is a file or a folder. Error: it is not.

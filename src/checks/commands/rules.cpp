@@ -104,7 +104,7 @@ const std::vector<Rule> &rules() {
         {".", R"(make rebase QEMU_SRC=)", MakeTarget, "wants another QEMU; scripts/check/tests/series runs it on a small tree"},
         {".", R"(make check-asan$)", MakeTarget, "compiles QEMU once more"},
         {".", R"(make fuzz SECONDS=)", MakeTarget, "runs for an hour; another step of make check runs each for 10 s"},
-        {"testing", R"(make run KVM=1)", MakeTarget, "boots a nested host; other steps of make check do"},
+        {"(testing|architecture)", R"(make run( KVM=1.*)?$)", MakeTarget, "boots a nested host; other steps of make check do"},
         {".", R"(make (check-)?nested)", MakeTarget, "other steps of make check run it"},
         {"testbed", R"(scripts/nested/run live (window|kvm)$)", Script, "other steps of make check run it"},
         {".", R"(make bench( [A-Z]+=\S+)*$)", MakeTarget, "takes minutes; another step of make check runs the least of it"},
@@ -113,6 +113,7 @@ const std::vector<Rule> &rules() {
         {".", R"(make qemu$)", MakeTarget, "everything here needs what it makes"},
 
         // scripts and tools
+        {".", R"(scripts/[a-z]+/(tests/)?$)", NoCommand, "a folder"},
         {".", R"(scripts/check/check --list$)", PrintsAndExits},
         {".", R"(scripts/qemu/build-arm64$)", Script, "the nested hosts for arm64 need what it makes"},
         {".", R"(scripts/lib/model\.sh$)", NoCommand, "a file that scripts read"},
@@ -122,10 +123,10 @@ const std::vector<Rule> &rules() {
         {".", R"(build/cpp/check-refusals$)", Script, "scripts/check/tests/refusals runs it"},
         {".", R"(build/cpp/check-commands --list$)", PrintsAndExits},
         {".", R"(build/cpp/check-)", ScriptOfAStep, "it is a step of make check"},
-        {".", R"(scripts/(check/(tests/|asan|docs|libvirt|bios-tables)|nested/))", ScriptOfAStep, "it is a step of make check"},
         {".", R"(scripts/check/conformance-table$)", Script, "wants the output of the steps nested-*"},
         {"testing", R"(scripts/check/fuzz --pack TARGET$)", Script, "writes an archive of inputs that is tracked"},
         {".", R"(scripts/diagrams$)", Script, "scripts/check/docs runs it"},
+        {".", R"(scripts/(check/(tests/)?[a-z]|nested/[a-z]))", ScriptOfAStep, "it is a step of make check"},
     };
     // clang-format on
     return table;

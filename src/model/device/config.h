@@ -21,8 +21,8 @@ struct Config {
     std::uint16_t device_id = 0xc2a1;
     std::uint64_t bar_size = 1 * MiB;
     unsigned decoders = 1;
-    std::uint64_t decoder_size = 0;    ///< of each; 0: what hdm_size gives each
-    std::uint64_t decoder_skip = 0;    ///< device memory that each leaves out in front of its own
+    std::uint64_t decoder_size = 0;      ///< of each; 0: what hdm_size gives each
+    std::uint64_t decoder_skip = 0;      ///< device memory that each leaves out in front of its own
     bool uncommitted = false;            ///< firmware left the decoders alone
     bool memory_without_decoder = false; ///< and the memory answers all the same
     bool memory_follows_space = false;   ///< it does not answer with memory space off
