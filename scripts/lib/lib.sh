@@ -25,6 +25,21 @@ one_at_a_time() {
     flock -n 9 || { say "waiting for another ${0##*/} to end ..."; flock 9; }
 }
 
+# ninja_in DIR TARGET...: ninja; where nobody watches, a line every quarter of a
+# minute is enough, and everything that is not progress.
+ninja_in() {
+    local out=$1; shift
+    if [ -t 1 ]; then ninja -C "$out" "$@"; return; fi
+    NINJA_STATUS='[%f/%t, %e s] ' ninja -C "$out" "$@" 2>&1 | awk '
+        /^\[[0-9]+\/[0-9]+, / { t = $2 + 0; if (!seen++ || t - last >= 15) { print; fflush(); last = t } next }
+        /^ninja: (Entering directory|no work to do)/ { next }
+        { print; fflush() }'
+}
+
+# say_step N TEXT: which of the steps before a first `make run` this is; one that has nothing to
+# do says nothing.
+say_step() { say "step $1 of 5: $2"; }
+
 # own_loader ROOT: sets `loader`: before a program of packages that were unpacked below ROOT,
 # a C library among them, it has this run by that library, which may be newer than the machine's.
 own_loader() {

@@ -13,17 +13,6 @@ qemu_options() {
                   --enable-werror --disable-debug-info)
 }
 
-# ninja_in DIR TARGET...: ninja; where nobody watches, a line every quarter of a
-# minute is enough, and everything that is not progress.
-ninja_in() {
-    local out=$1; shift
-    if [ -t 1 ]; then ninja -C "$out" "$@"; return; fi
-    NINJA_STATUS='[%f/%t, %e s] ' ninja -C "$out" "$@" 2>&1 | awk '
-        /^\[[0-9]+\/[0-9]+, / { t = $2 + 0; if (!seen++ || t - last >= 15) { print; fflush(); last = t } next }
-        /^ninja: (Entering directory|no work to do)/ { next }
-        { print; fflush() }'
-}
-
 # is_configured DIR OPTION...: DIR was configured with these, to the end.
 is_configured() { [ "$(cat "$1/.configured" 2>/dev/null)" = "${*:2}" ]; }
 
