@@ -1507,6 +1507,32 @@ static void test_refuse_two_devices(void)
     model_stop(m1);
 }
 
+/* What is in the way of a port, or of a device without bus=, is named */
+static void test_refuse_slot_taken(void)
+{
+    assert_refused(BRIDGE_0 PORT(0) BRIDGE_1
+                   "-device cxl-rp,id=rp1,bus=cxl.1,chassis=0,slot=0 ",
+                   "Slot 0 of chassis 0 is that of 'rp0': give each port a "
+                   "chassis= of its own.");
+    assert_refused(BRIDGE_0 PORT(0)
+                   "-device pcie-root-port,id=rp1,bus=pcie.0,chassis=0,slot=0 ",
+                   "Slot 0 of chassis 0 is that of 'rp0': give each port a "
+                   "chassis= of its own.");
+    assert_refused(BRIDGE_0 PORT(0)
+                   "-device cxl-upstream,bus=rp0,id=us0 "
+                   "-device cxl-downstream,port=0,bus=us0,chassis=0,slot=0 ",
+                   "Slot 0 of chassis 0 is that of 'rp0': give each port a "
+                   "chassis= of its own.");
+}
+
+static void test_refuse_no_bus(void)
+{
+    assert_refused(BRIDGE_0 PORT(0) "-device virtio-rng-pci ",
+                   "Without bus= a device is put on a bus that has room, here "
+                   "on 'cxl.0'; name the right one, as bus=pcie.0 or bus=ID "
+                   "of a root port.");
+}
+
 /* Large BARs: the table in docs/system/devices/vfio-cxl.rst */
 
 typedef struct LargeBar {
@@ -2088,6 +2114,8 @@ static void add_tests(void)
     TEST("migration", test_migration);
     add_refusals();
     OWN("refuse/two-devices", test_refuse_two_devices, TWO_MODELS);
+    TEST("refuse/slot-taken", test_refuse_slot_taken);
+    TEST("refuse/no-bus", test_refuse_no_bus);
     add_large_bars();
     TEST("refuse/window-without-address", test_refuse_window_without_address);
     TEST("refuse/only-migratable", test_refuse_only_migratable);
