@@ -820,7 +820,7 @@ static int type2_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return type2_probe_again(pdev) ?: rc;
 	}
 
-	/* Nobody committed, or the core is to be left out: user space programs. */
+	/* Nobody locked, or the core is to be left out: user space programs. */
 	rc = devm_add_action_or_reset(dev, type2_unrequest, t2);
 	if (rc)
 		return rc;

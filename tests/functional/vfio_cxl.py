@@ -671,6 +671,19 @@ class VfioCxlTest(QemuSystemTest):
         self.assertEqual(attached, wanted)
         self.assertEqual(reached, {row: row != ('guest', 'decoders')
                                    for row in wanted})
+        # Loaded anew the driver finds what it committed, as one after a kexec
+        # does: it has the same range
+        again = {}
+        deadline = time.monotonic() + self.boot_limit
+        while (line := self.read_line(deadline)) is not None:
+            if 'CXL2: end' in line:
+                break
+            if m := re.search(r'again=(\S+) base=(\S+)', line):
+                again[buses[m[1]]] = int(m[2], 0)
+        for facts in facts_of(lines, 'region='):
+            row = buses[facts['pci']]
+            if row[0] == 'guest':
+                self.assertEqual(again[row], int(facts['base'], 0))
 
     def do_test_kexec(self):
         '''
