@@ -69,6 +69,7 @@ const std::vector<Rule> &rules() {
         {"vfio-cxl", R"(-object memory-backend-memfd)", QemuOptions, "",
             frame({NoMachine, "-m 16G -M virt,cxl=on,cxl-fmw.0.targets.0=cxl.0,cxl-fmw.0.size=64G", Bridge})},
         {"vfio-cxl", R"(-cpu host,host-phys-bits=on -global q35)", QemuOptions, "", frame({Q35}, {Bridge, Device})},
+        {"vfio-cxl", R"(-fw_cfg)", QemuOptions, "", frame({Q35}, {Bridge, Device})},
         {"vfio-cxl", R"(-M virt,)", QemuOptions, "", frame({Virt}, {Bridge, Device})},
         {"vfio-cxl", R"(-M q35,cxl=on,\.\.\.$)", NoCommand, "says which machine the options above go to"},
         {"vfio-cxl", R"(-device intel-iommu)", QemuOptions, "", frame({Q35, "-M kernel-irqchip=split"}, {Bridge, Device})},
