@@ -413,6 +413,8 @@ static const char *root_bus_label(const PCIBus *root)
 /*
  * A root bus has the numbers up to that of the next one.  Firmware doesn't
  * say where these are too few, it leaves buses out, and Linux 7.3 panics.
+ * A pxb-cxl without bus_nr= has the number of the machine's own bus, and
+ * cannot be reached.
  */
 static bool check_bus_numbers(PCIBus *host, PCIBus *root, Error **errp)
 {
@@ -421,7 +423,8 @@ static bool check_bus_numbers(PCIBus *host, PCIBus *root, Error **errp)
     PCIBus *other, *next = NULL;
 
     QLIST_FOREACH(other, &host->child, sibling) {
-        if (pci_bus_is_root(other) && pci_bus_num(other) > first &&
+        if (pci_bus_is_root(other) && other != root &&
+            pci_bus_num(other) >= first &&
             (!next || pci_bus_num(other) < pci_bus_num(next))) {
             next = other;
         }

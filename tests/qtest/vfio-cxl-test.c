@@ -1088,6 +1088,12 @@ static const Refusal refusals[] = {
                 "numbers, but 'cxl.1' has bus_nr=53, expected 54 or more; set "
                 "bus_nr=54 for 'cxl.1'",
     }, {
+        .name = "bus-number-missing",
+        .args = WINDOW_0 "-device pxb-cxl,id=cxl.0,bus=pcie.0 " PORT(0),
+        .text = "CXL: 'pcie.0' with bus_nr=0 and what is below it need 1 bus "
+                "numbers, but 'cxl.0' has bus_nr=0, expected 1 or more; set "
+                "bus_nr=1 for 'cxl.0'",
+    }, {
         .name = "bus-numbers-later",
         .args = TOPOLOGY,
         .after = BRIDGE(1, 53, ""),
