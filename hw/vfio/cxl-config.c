@@ -15,7 +15,28 @@
 #include "cxl-config.h"
 #include "trace.h"
 
-#define DVSEC_RANGE_STRIDE              0x10
+/*
+ * CXL r3.1 Section 8.1.3: PCIe DVSEC for CXL Devices.  Offset of a register from
+ * the start of the extended capability, and its fields.
+ */
+#define DVSEC(reg)                      offsetof(CXLDVSECDevice, reg)
+FIELD(DVSEC_CAPABILITY, CACHE, 0, 1)
+FIELD(DVSEC_CAPABILITY, MEM, 2, 1)
+FIELD(DVSEC_CAPABILITY, HDM_COUNT, 4, 2)
+FIELD(DVSEC_CAPABILITY, WRITE_BACK, 6, 1)
+FIELD(DVSEC_CONTROL, MEM_ENABLE, 2, 1)
+FIELD(DVSEC_CONTROL2, DISABLE_CACHING, 0, 1)
+FIELD(DVSEC_CONTROL2, INITIATE_WRITE_BACK, 1, 1)
+FIELD(DVSEC_CONTROL2, INITIATE_RESET, 2, 1)
+FIELD(DVSEC_STATUS2, CACHE_INVALID, 0, 1)
+FIELD(DVSEC_LOCK, CONFIG_LOCK, 0, 1)
+FIELD(DVSEC_RANGE1_SIZE_LO, INFO_VALID, 0, 1)
+FIELD(DVSEC_RANGE1_SIZE_LO, ACTIVE, 1, 1)
+FIELD(DVSEC_RANGE1_SIZE_LO, ACTIVE_TIMEOUT, 13, 3)
+FIELD(DVSEC_RANGE1_SIZE_LO, SIZE, 28, 4)
+FIELD(DVSEC_RANGE1_BASE_LO, BASE, 28, 4)
+
+#define DVSEC_RANGE_STRIDE  (DVSEC(range2_size_hi) - DVSEC(range1_size_hi))
 
 /* What is written back where one bit is to change: a doorbell is no state */
 #define DVSEC_CONTROL2_STATE ((uint16_t)~ \
@@ -145,13 +166,13 @@ static void config_set(VFIOCXLConfig *config, uint32_t reg, uint32_t value)
 static bool config_mem_enable(const VFIOCXLConfig *config)
 {
     return pci_get_word(PCI_DEVICE(config->vdev)->config + config->dvsec +
-                        A_DVSEC_CONTROL) & R_DVSEC_CONTROL_MEM_ENABLE_MASK;
+                        DVSEC(ctrl)) & R_DVSEC_CONTROL_MEM_ENABLE_MASK;
 }
 
 static void config_set_mem_enable(VFIOCXLConfig *config, bool enable)
 {
     uint8_t *control = PCI_DEVICE(config->vdev)->config + config->dvsec +
-                       A_DVSEC_CONTROL;
+                       DVSEC(ctrl);
 
     pci_set_word(control, FIELD_DP16(pci_get_word(control), DVSEC_CONTROL,
                                      MEM_ENABLE, enable));
@@ -167,21 +188,21 @@ static void config_set_mem_enable(VFIOCXLConfig *config, bool enable)
 static void config_set_lock(VFIOCXLConfig *config, bool lock)
 {
     uint8_t *reg = PCI_DEVICE(config->vdev)->config + config->dvsec +
-                   A_DVSEC_LOCK;
+                   DVSEC(lock);
     uint32_t bases = lock || !config->guest_owned ? 0 : UINT32_MAX;
     unsigned n;
 
     config->locked = lock;
     pci_set_word(reg, FIELD_DP16(pci_get_word(reg), DVSEC_LOCK, CONFIG_LOCK,
                                  lock));
-    config_own_word(config, A_DVSEC_LOCK, R_DVSEC_LOCK_CONFIG_LOCK_MASK,
+    config_own_word(config, DVSEC(lock), R_DVSEC_LOCK_CONFIG_LOCK_MASK,
                     lock ? 0 : R_DVSEC_LOCK_CONFIG_LOCK_MASK);
-    config_own_word(config, A_DVSEC_CONTROL, R_DVSEC_CONTROL_MEM_ENABLE_MASK,
+    config_own_word(config, DVSEC(ctrl), R_DVSEC_CONTROL_MEM_ENABLE_MASK,
                     lock || !config->mem ? 0 : R_DVSEC_CONTROL_MEM_ENABLE_MASK);
     for (n = 0; n < VFIO_CXL_DVSEC_RANGES; n++) {
-        config_own(config, range_reg(n, A_DVSEC_RANGE1_BASE_HI), UINT32_MAX,
+        config_own(config, range_reg(n, DVSEC(range1_base_hi)), UINT32_MAX,
                    bases);
-        config_own(config, range_reg(n, A_DVSEC_RANGE1_BASE_LO), UINT32_MAX,
+        config_own(config, range_reg(n, DVSEC(range1_base_lo)), UINT32_MAX,
                    bases & R_DVSEC_RANGE1_BASE_LO_BASE_MASK);
     }
 }
@@ -199,7 +220,7 @@ static void config_update_status(VFIOCXLConfig *config)
     unsigned n;
 
     for (n = 0; n < VFIO_CXL_DVSEC_RANGES; n++) {
-        uint32_t reg = range_reg(n, A_DVSEC_RANGE1_SIZE_LO);
+        uint32_t reg = range_reg(n, DVSEC(range1_size_lo));
         bool valid = config->mem && !claims && config->range_size[n];
         uint32_t lo = config_get(config, reg);
 
@@ -215,8 +236,8 @@ static uint64_t device_range_size(VFIOCXLConfig *config, unsigned n)
 {
     uint32_t lo, hi;
 
-    if (!dvsec_read_long(config, range_reg(n, A_DVSEC_RANGE1_SIZE_HI), &hi) ||
-        !dvsec_read_long(config, range_reg(n, A_DVSEC_RANGE1_SIZE_LO), &lo)) {
+    if (!dvsec_read_long(config, range_reg(n, DVSEC(range1_size_hi)), &hi) ||
+        !dvsec_read_long(config, range_reg(n, DVSEC(range1_size_lo)), &lo)) {
         return 0;
     }
     return deposit64(lo & R_DVSEC_RANGE1_SIZE_LO_SIZE_MASK, 32, 32, hi);
@@ -225,17 +246,17 @@ static uint64_t device_range_size(VFIOCXLConfig *config, unsigned n)
 static void config_set_range(VFIOCXLConfig *config, unsigned n, uint64_t base,
                              uint64_t size)
 {
-    uint32_t reg = range_reg(n, A_DVSEC_RANGE1_SIZE_LO);
+    uint32_t reg = range_reg(n, DVSEC(range1_size_lo));
 
     config->range_size[n] = size;
-    config_set(config, range_reg(n, A_DVSEC_RANGE1_SIZE_HI),
+    config_set(config, range_reg(n, DVSEC(range1_size_hi)),
                extract64(size, 32, 32));
     config_set(config, reg,
                (config_get(config, reg) & ~R_DVSEC_RANGE1_SIZE_LO_SIZE_MASK) |
                extract64(size, 0, 32));
-    config_set(config, range_reg(n, A_DVSEC_RANGE1_BASE_HI),
+    config_set(config, range_reg(n, DVSEC(range1_base_hi)),
                extract64(base, 32, 32));
-    config_set(config, range_reg(n, A_DVSEC_RANGE1_BASE_LO),
+    config_set(config, range_reg(n, DVSEC(range1_base_lo)),
                extract64(base, 0, 32));
 }
 
@@ -297,7 +318,7 @@ static void config_find_gates(VFIOCXLConfig *config)
     }
     /* Before a CXL reset the write-back is the guest's to ask for */
     *gate++ = (VFIOCXLGate) {
-        .at = config->dvsec + A_DVSEC_CONTROL2,
+        .at = config->dvsec + DVSEC(ctrl2),
         .bits = R_DVSEC_CONTROL2_INITIATE_RESET_MASK,
     };
     config->gate_count = gate - config->gates;
@@ -312,16 +333,16 @@ void vfio_cxl_config_init(VFIOCXLConfig *config)
 
     config_find_gates(config);
     for (n = 0; n < VFIO_CXL_DVSEC_RANGES; n++) {
-        config_own(config, range_reg(n, A_DVSEC_RANGE1_SIZE_HI), UINT32_MAX, 0);
-        config_own(config, range_reg(n, A_DVSEC_RANGE1_SIZE_LO), size_lo, 0);
+        config_own(config, range_reg(n, DVSEC(range1_size_hi)), UINT32_MAX, 0);
+        config_own(config, range_reg(n, DVSEC(range1_size_lo)), size_lo, 0);
     }
     if (!config->mem) {
         uint8_t *reg = PCI_DEVICE(config->vdev)->config + config->dvsec +
-                       A_DVSEC_CAPABILITY;
+                       DVSEC(cap);
         uint16_t bits = R_DVSEC_CAPABILITY_MEM_MASK |
                         R_DVSEC_CAPABILITY_HDM_COUNT_MASK;
 
-        config_own_word(config, A_DVSEC_CAPABILITY, bits, 0);
+        config_own_word(config, DVSEC(cap), bits, 0);
         pci_set_word(reg, pci_get_word(reg) & ~bits);
     }
     vfio_cxl_config_reset(config, 0, 0, false);
@@ -385,12 +406,12 @@ static uint32_t config_for_device(VFIOCXLConfig *config, uint32_t addr,
         uint32_t at = addr + i;
         uint8_t bits;
 
-        if (at < config->dvsec + A_DVSEC_CAPABILITY ||
+        if (at < config->dvsec + DVSEC(cap) ||
             at >= config->dvsec + PCIE_CXL_DEVICE_DVSEC_LENGTH) {
             continue;
         }
         bits = config->vdev->emulated_config_bits[at];
-        if (config->locked && at - config->dvsec - A_DVSEC_CONTROL < 2) {
+        if (config->locked && at - config->dvsec - DVSEC(ctrl) < 2) {
             bits = UINT8_MAX;
         }
         mask = deposit32(mask, 8 * i, 8, bits);
@@ -414,7 +435,7 @@ uint32_t vfio_cxl_config_before_write(VFIOCXLConfig *config, uint32_t addr,
     config->ask = false;
     config->state = config_state(config);
     config->cxl_reset = write_sets(addr, val, len,
-                                   config->dvsec + A_DVSEC_CONTROL2,
+                                   config->dvsec + DVSEC(ctrl2),
                                    R_DVSEC_CONTROL2_INITIATE_RESET_MASK);
     for (i = 0; i < config->gate_count; i++) {
         const VFIOCXLGate *gate = &config->gates[i];
@@ -458,7 +479,7 @@ void vfio_cxl_config_after_write(VFIOCXLConfig *config, uint32_t addr, int len)
     vfio_cxl_config_allow_caching(config, false);
 
     if (!config->locked &&
-        pci_get_word(pdev->config + config->dvsec + A_DVSEC_LOCK) &
+        pci_get_word(pdev->config + config->dvsec + DVSEC(lock)) &
         R_DVSEC_LOCK_CONFIG_LOCK_MASK) {
         config_set_lock(config, true);
     }
@@ -469,7 +490,7 @@ void vfio_cxl_config_after_write(VFIOCXLConfig *config, uint32_t addr, int len)
     if (config->cxl_reset && config->guest_owned) {
         config_set_mem_enable(config, false);
         vfio_cxl_hdm_disable(config->hdm);
-    } else if (ranges_overlap(addr, len, config->dvsec + A_DVSEC_CONTROL, 2)) {
+    } else if (ranges_overlap(addr, len, config->dvsec + DVSEC(ctrl), 2)) {
         vfio_cxl_memory_set_enabled(config->mem, config_mem_enable(config));
     }
     if (config->ask ||
@@ -484,7 +505,7 @@ void vfio_cxl_config_before_read(VFIOCXLConfig *config, uint32_t addr, int len)
 
     for (n = 0; n < VFIO_CXL_DVSEC_RANGES; n++) {
         if (range_covers_byte(addr, len, config->dvsec +
-                              range_reg(n, A_DVSEC_RANGE1_SIZE_LO))) {
+                              range_reg(n, DVSEC(range1_size_lo)))) {
             if (config->mem) {
                 vfio_cxl_memory_look(config->mem);
             }
@@ -503,7 +524,7 @@ bool vfio_cxl_config_memory_active(VFIOCXLConfig *config)
 
     for (n = 0; n < VFIO_CXL_DVSEC_RANGES; n++) {
         if ((n && !config->range_size[n]) ||
-            (dvsec_read_long(config, range_reg(n, A_DVSEC_RANGE1_SIZE_LO),
+            (dvsec_read_long(config, range_reg(n, DVSEC(range1_size_lo)),
                              &lo) &&
              FIELD_EX32(lo, DVSEC_RANGE1_SIZE_LO, ACTIVE))) {
             continue;
@@ -534,7 +555,7 @@ bool vfio_cxl_config_write_back(VFIOCXLConfig *config, int64_t limit_ms,
     int64_t spent;
     uint16_t capability, control2, status2;
 
-    if (!dvsec_read(config, A_DVSEC_CAPABILITY, &capability)) {
+    if (!dvsec_read(config, DVSEC(cap), &capability)) {
         goto unreadable;
     }
     if (!FIELD_EX16(capability, DVSEC_CAPABILITY, WRITE_BACK) ||
@@ -542,8 +563,8 @@ bool vfio_cxl_config_write_back(VFIOCXLConfig *config, int64_t limit_ms,
           FIELD_EX16(capability, DVSEC_CAPABILITY, CACHE))) {
         return true;
     }
-    if (!dvsec_read(config, A_DVSEC_CONTROL2, &control2) ||
-        !dvsec_write(config, A_DVSEC_CONTROL2,
+    if (!dvsec_read(config, DVSEC(ctrl2), &control2) ||
+        !dvsec_write(config, DVSEC(ctrl2),
                      (control2 & DVSEC_CONTROL2_STATE) |
                      R_DVSEC_CONTROL2_DISABLE_CACHING_MASK |
                      R_DVSEC_CONTROL2_INITIATE_WRITE_BACK_MASK)) {
@@ -553,7 +574,7 @@ bool vfio_cxl_config_write_back(VFIOCXLConfig *config, int64_t limit_ms,
     state->guest_disabled = FIELD_EX16(control2, DVSEC_CONTROL2,
                                        DISABLE_CACHING);
     for (;;) {
-        if (!dvsec_read(config, A_DVSEC_STATUS2, &status2)) {
+        if (!dvsec_read(config, DVSEC(status2), &status2)) {
             goto unreadable;
         }
         spent = (g_get_monotonic_time() - start) / 1000;
@@ -595,9 +616,9 @@ void vfio_cxl_config_allow_caching(VFIOCXLConfig *config, bool conventional)
         return;
     }
     /* A device that does not answer has nothing to allow */
-    if (dvsec_read(config, A_DVSEC_CONTROL2, &control2) &&
+    if (dvsec_read(config, DVSEC(ctrl2), &control2) &&
         FIELD_EX16(control2, DVSEC_CONTROL2, DISABLE_CACHING)) {
-        dvsec_write(config, A_DVSEC_CONTROL2,
+        dvsec_write(config, DVSEC(ctrl2),
                     control2 & DVSEC_CONTROL2_STATE &
                     ~R_DVSEC_CONTROL2_DISABLE_CACHING_MASK);
     }

@@ -29,11 +29,6 @@ REG32(CM_ENTRY, 4)
 #define CM_ID_HEADER        1
 #define CM_ID_HDM           5
 
-const char *vfio_cxl_contract_name(VFIOCXLContract contract)
-{
-    return contract == VFIO_CXL_CONTRACT_LIVE ? "live" : "shadow";
-}
-
 bool vfio_cxl_contract_present(const VFIODevice *vbasedev)
 {
     return vbasedev->flags & VFIO_CXL_DEVICE_FLAG;
@@ -235,11 +230,11 @@ static bool shadow_read_cap(VFIODevice *vbasedev, VFIOCXLLayout *layout,
         return false;
     }
     if (size >= VFIO_CXL_DEVICE_CAP_RETIRED_SIZE) {
-        error_setg(errp, "CXL: the device capability has %zu bytes: this is "
-                   "the layout of the kernel series of June 2026, which was "
-                   "replaced; expected the shadow (%zu bytes) or the live "
-                   "generation, use a kernel of one of these", size,
-                   sizeof(cap));
+        error_setg(errp, "CXL: the device capability has %zu bytes, the "
+                   "layout of the kernel series of June 2026, which was "
+                   "replaced, expected the shadow (%zu bytes) or the live "
+                   "generation", size, sizeof(cap));
+        error_append_hint(errp, "Use a host kernel of one of these.\n");
         return false;
     }
     if (size < sizeof(cap) || hdr->version != 1) {
@@ -263,8 +258,8 @@ static bool shadow_read_cap(VFIODevice *vbasedev, VFIOCXLLayout *layout,
  * The component registers.  Only the live kernel's region says where they
  * stand; what other capabilities such a kernel's device has is not asked.
  */
-static bool read_regs_place(VFIODevice *vbasedev, VFIOCXLLayout *layout,
-                            Error **errp)
+static bool read_regs_location(VFIODevice *vbasedev, VFIOCXLLayout *layout,
+                               Error **errp)
 {
     struct vfio_cxl_region_cap_comp_regs *cap;
     struct vfio_region_info *info;
@@ -364,25 +359,27 @@ static bool read_decoder(VFIODevice *vbasedev, VFIOCXLLayout *layout,
     uint64_t at = layout->hdm_offset + n * VFIO_CXL_HDM_DECODER_STRIDE;
     uint64_t base, end;
 
-    if (!read_reg(vbasedev, layout, at + A_VFIO_CXL_HDM_DECODER0_CTRL,
+    if (!read_reg(vbasedev, layout, at + VFIO_CXL_HDM_REG(DECODER0_CTRL),
                   &d->ctrl, errp)) {
         return false;
     }
-    if (FIELD_EX32(d->ctrl, VFIO_CXL_HDM_DECODER0_CTRL, ERROR_NOT_COMMITTED)) {
+    if (FIELD_EX32(d->ctrl, CXL_HDM_DECODER0_CTRL, ERR)) {
         error_setg(errp, "CXL: decoder %u has its error bit set (control "
                    "0x%08x), expected firmware to have left it committed or "
                    "empty", n, d->ctrl);
         return false;
     }
-    if (!FIELD_EX32(d->ctrl, VFIO_CXL_HDM_DECODER0_CTRL, COMMITTED)) {
+    if (!FIELD_EX32(d->ctrl, CXL_HDM_DECODER0_CTRL, COMMITTED)) {
         return true;
     }
-    if (!read_reg_pair(vbasedev, layout, at + A_VFIO_CXL_HDM_DECODER0_BASE_LO,
-                       &base, errp) ||
-        !read_reg_pair(vbasedev, layout, at + A_VFIO_CXL_HDM_DECODER0_SIZE_LO,
-                       &d->size, errp) ||
-        !read_reg_pair(vbasedev, layout, at + A_VFIO_CXL_HDM_DECODER0_SKIP_LO,
-                       &d->skip, errp)) {
+    if (!read_reg_pair(vbasedev, layout,
+                       at + VFIO_CXL_HDM_REG(DECODER0_BASE_LO), &base, errp) ||
+        !read_reg_pair(vbasedev, layout,
+                       at + VFIO_CXL_HDM_REG(DECODER0_SIZE_LO), &d->size,
+                       errp) ||
+        !read_reg_pair(vbasedev, layout,
+                       at + VFIO_CXL_HDM_REG(DECODER0_DPA_SKIP_LO), &d->skip,
+                       errp)) {
         return false;
     }
     /*
@@ -398,7 +395,7 @@ static bool read_decoder(VFIODevice *vbasedev, VFIOCXLLayout *layout,
                    layout->committed);
         return false;
     }
-    if (FIELD_EX32(d->ctrl, VFIO_CXL_HDM_DECODER0_CTRL, IW)) {
+    if (FIELD_EX32(d->ctrl, CXL_HDM_DECODER0_CTRL, IW)) {
         error_setg(errp, "CXL: decoder %u is interleaved (control 0x%08x), "
                    "expected all of its memory on this device", n, d->ctrl);
         return false;
@@ -431,7 +428,7 @@ static bool read_decoders(VFIODevice *vbasedev, VFIOCXLLayout *layout,
     unsigned n;
 
     if (!read_reg(vbasedev, layout,
-                  layout->hdm_offset + A_VFIO_CXL_HDM_CAPABILITY,
+                  layout->hdm_offset + VFIO_CXL_HDM_REG(DECODER_CAPABILITY),
                   &layout->hdm_capability, errp)) {
         return false;
     }
@@ -439,7 +436,7 @@ static bool read_decoders(VFIODevice *vbasedev, VFIOCXLLayout *layout,
     if (!layout->decoder_count) {
         error_setg(errp, "CXL: HDM decoder capability 0x%08x announces more "
                    "than the %d decoders that an endpoint may have",
-                   layout->hdm_capability, VFIO_CXL_HDM_MAX_DECODERS);
+                   layout->hdm_capability, HDM_DECODE_MAX);
         return false;
     }
     need = VFIO_CXL_HDM_BLOCK_SIZE(layout->decoder_count);
@@ -468,12 +465,12 @@ static bool read_decoders(VFIODevice *vbasedev, VFIOCXLLayout *layout,
     return true;
 }
 
-bool vfio_cxl_contract_read_place(VFIODevice *vbasedev, VFIOCXLLayout *layout,
-                                  Error **errp)
+bool vfio_cxl_contract_find_regs(VFIODevice *vbasedev, VFIOCXLLayout *layout,
+                                 Error **errp)
 {
     *layout = (VFIOCXLLayout) { 0 };
 
-    return read_regs_place(vbasedev, layout, errp) &&
+    return read_regs_location(vbasedev, layout, errp) &&
            check_bar(vbasedev, layout, errp);
 }
 
@@ -517,7 +514,7 @@ bool vfio_cxl_contract_read(VFIODevice *vbasedev, VFIOCXLLayout *layout,
     *layout = (VFIOCXLLayout) { 0 };
 
     if (!read_mem(vbasedev, layout, errp) ||
-        !read_regs_place(vbasedev, layout, errp) ||
+        !read_regs_location(vbasedev, layout, errp) ||
         !check_regions(layout, errp) ||
         !check_bar(vbasedev, layout, errp) ||
         (layout->contract == VFIO_CXL_CONTRACT_SHADOW &&
@@ -555,17 +552,17 @@ static bool write_reg(VFIODevice *vbasedev, const VFIOCXLLayout *layout,
     return true;
 }
 
-bool vfio_cxl_contract_tell_base(VFIODevice *vbasedev,
-                                 const VFIOCXLLayout *layout, unsigned n,
-                                 uint64_t base, Error **errp)
+bool vfio_cxl_contract_set_base(VFIODevice *vbasedev,
+                                const VFIOCXLLayout *layout, unsigned n,
+                                uint64_t base, Error **errp)
 {
     uint64_t at = layout->hdm_offset + n * VFIO_CXL_HDM_DECODER_STRIDE;
 
     if (layout->contract != VFIO_CXL_CONTRACT_SHADOW) {
         return true;
     }
-    return write_reg(vbasedev, layout, at + A_VFIO_CXL_HDM_DECODER0_BASE_LO,
+    return write_reg(vbasedev, layout, at + VFIO_CXL_HDM_REG(DECODER0_BASE_LO),
                      extract64(base, 0, 32), errp) &&
-           write_reg(vbasedev, layout, at + A_VFIO_CXL_HDM_DECODER0_BASE_HI,
+           write_reg(vbasedev, layout, at + VFIO_CXL_HDM_REG(DECODER0_BASE_HI),
                      extract64(base, 32, 32), errp);
 }

@@ -8,12 +8,8 @@
 #define HW_VFIO_CXL_CONTRACT_H
 
 #include "hw/vfio/vfio-device.h"
+#include "qapi/qapi-types-vfio.h"
 #include "cxl-hdm.h"
-
-typedef enum VFIOCXLContract {
-    VFIO_CXL_CONTRACT_LIVE,
-    VFIO_CXL_CONTRACT_SHADOW,
-} VFIOCXLContract;
 
 /* One decoder as the kernel shows it, in bytes; its base stays in the kernel */
 typedef struct VFIOCXLHostDecoder {
@@ -27,7 +23,7 @@ typedef struct VFIOCXLHostDecoder {
  * inside their regions, sizes are in units of 256 MiB and add up.
  */
 typedef struct VFIOCXLLayout {
-    VFIOCXLContract contract;
+    VfioCxlContract contract;
     bool cache_capable;         /* wants a cache write-back before a reset */
     uint32_t said_mem_region;   /* by the shadow kernel's capability */
     uint32_t said_regs_region;
@@ -49,22 +45,19 @@ typedef struct VFIOCXLLayout {
     unsigned decoder_count;
     unsigned committed;         /* decoders 0 to n-1 are committed */
     bool by_firmware;           /* it was firmware that committed them */
-    VFIOCXLHostDecoder decoders[VFIO_CXL_HDM_MAX_DECODERS];
+    VFIOCXLHostDecoder decoders[HDM_DECODE_MAX];
 } VFIOCXLLayout;
-
-/* "live" or "shadow" */
-const char *vfio_cxl_contract_name(VFIOCXLContract contract);
 
 /* Does the kernel say that this device has CXL.mem? */
 bool vfio_cxl_contract_present(const VFIODevice *vbasedev);
 
 /*
- * Where the component registers stand: the fields of @layout up to @regs_size,
+ * Where the component registers are: the fields of @layout up to @regs_size,
  * and nothing else.  False with @errp set where an answer is missing or makes
- * no sense; then the physical decoders may stand anywhere.
+ * no sense; then it is not known where the physical decoders are.
  */
-bool vfio_cxl_contract_read_place(VFIODevice *vbasedev, VFIOCXLLayout *layout,
-                                  Error **errp);
+bool vfio_cxl_contract_find_regs(VFIODevice *vbasedev, VFIOCXLLayout *layout,
+                                 Error **errp);
 
 /* Is there a memory region at all?  Says nothing of what it is like */
 bool vfio_cxl_contract_has_memory(VFIODevice *vbasedev);
@@ -85,11 +78,11 @@ bool vfio_cxl_contract_memory_ready(VFIODevice *vbasedev,
                                     const VFIOCXLLayout *layout);
 
 /*
- * Decoder @n of the guest is committed over @base: tell a kernel that keeps the
- * guest's view.  False with @errp set where the kernel does not take it.
+ * Decoder @n of the guest is committed at @base: write that to a kernel that
+ * keeps the guest's view.  False with @errp set where the kernel refuses it.
  */
-bool vfio_cxl_contract_tell_base(VFIODevice *vbasedev,
-                                 const VFIOCXLLayout *layout, unsigned n,
-                                 uint64_t base, Error **errp);
+bool vfio_cxl_contract_set_base(VFIODevice *vbasedev,
+                                const VFIOCXLLayout *layout, unsigned n,
+                                uint64_t base, Error **errp);
 
 #endif /* HW_VFIO_CXL_CONTRACT_H */

@@ -9,33 +9,40 @@
 #include "qemu/host-utils.h"
 #include "cxl-hdm.h"
 
-/* CXL r3.1 Section 8.2.4.20.1: what of the device's capability is true here */
-#define CAPABILITY_SHOWN (R_VFIO_CXL_HDM_CAPABILITY_DECODER_COUNT_MASK | \
-                          R_VFIO_CXL_HDM_CAPABILITY_TARGET_COUNT_MASK | \
-                          R_VFIO_CXL_HDM_CAPABILITY_COHERENCY_MODELS_MASK)
+/* CXL r3.1 Section 8.2.4.20.1: fields of the capability that the guest sees */
+#define CAPABILITY_SHOWN \
+    (R_CXL_HDM_DECODER_CAPABILITY_DECODER_COUNT_MASK | \
+     R_CXL_HDM_DECODER_CAPABILITY_TARGET_COUNT_MASK | \
+     R_CXL_HDM_DECODER_CAPABILITY_SUPPORTED_COHERENCY_MODEL_MASK)
 
 /* CXL r3.1 Section 8.2.4.20.2: bits of Global Control that software owns */
-#define GLOBAL_CONTROL_RW (R_VFIO_CXL_HDM_GLOBAL_CONTROL_POISON_ON_ERR_MASK | \
-                           R_VFIO_CXL_HDM_GLOBAL_CONTROL_ENABLE_MASK)
+#define GLOBAL_ENABLE \
+    R_CXL_HDM_DECODER_GLOBAL_CONTROL_HDM_DECODER_ENABLE_MASK
+#define GLOBAL_CONTROL_RW \
+    (GLOBAL_ENABLE | R_CXL_HDM_DECODER_GLOBAL_CONTROL_POISON_ON_ERR_EN_MASK)
+
+/* Base, size and skip have the same bits in their low registers */
+#define LO_MASK R_CXL_HDM_DECODER0_BASE_LO_L_MASK
 
 /* CXL r3.1 Section 8.2.4.20.7: bits of Decoder n Control likewise */
-#define CTRL_RW (R_VFIO_CXL_HDM_DECODER0_CTRL_IG_MASK | \
-                 R_VFIO_CXL_HDM_DECODER0_CTRL_IW_MASK | \
-                 R_VFIO_CXL_HDM_DECODER0_CTRL_LOCK_ON_COMMIT_MASK | \
-                 R_VFIO_CXL_HDM_DECODER0_CTRL_COMMIT_MASK | \
-                 R_VFIO_CXL_HDM_DECODER0_CTRL_TYPE_MASK)
+#define CTRL_RW (R_CXL_HDM_DECODER0_CTRL_IG_MASK | \
+                 R_CXL_HDM_DECODER0_CTRL_IW_MASK | \
+                 R_CXL_HDM_DECODER0_CTRL_LOCK_ON_COMMIT_MASK | \
+                 R_CXL_HDM_DECODER0_CTRL_COMMIT_MASK | \
+                 R_CXL_HDM_DECODER0_CTRL_TYPE_MASK)
 
 #define CTRL_GET(ctrl, field) \
-    FIELD_EX32(ctrl, VFIO_CXL_HDM_DECODER0_CTRL, field)
+    FIELD_EX32(ctrl, CXL_HDM_DECODER0_CTRL, field)
 #define CTRL_SET(ctrl, field, val) \
-    FIELD_DP32(ctrl, VFIO_CXL_HDM_DECODER0_CTRL, field, val)
+    FIELD_DP32(ctrl, CXL_HDM_DECODER0_CTRL, field, val)
 
 unsigned vfio_cxl_hdm_decoder_count(uint32_t capability)
 {
-    unsigned n = FIELD_EX32(capability, VFIO_CXL_HDM_CAPABILITY, DECODER_COUNT);
+    unsigned n = FIELD_EX32(capability, CXL_HDM_DECODER_CAPABILITY,
+                            DECODER_COUNT);
     unsigned count = n ? 2 * n : 1;
 
-    return count <= VFIO_CXL_HDM_MAX_DECODERS ? count : 0;
+    return count <= HDM_DECODE_MAX ? count : 0;
 }
 
 void vfio_cxl_hdm_init(VFIOCXLHdm *hdm, uint32_t capability, uint64_t capacity,
@@ -59,7 +66,7 @@ void vfio_cxl_hdm_reset(VFIOCXLHdm *hdm)
 
 bool vfio_cxl_hdm_enabled(const VFIOCXLHdm *hdm)
 {
-    return FIELD_EX32(hdm->global_control, VFIO_CXL_HDM_GLOBAL_CONTROL, ENABLE);
+    return hdm->global_control & GLOBAL_ENABLE;
 }
 
 static void hdm_set_global_control(VFIOCXLHdm *hdm, uint32_t value)
@@ -74,9 +81,7 @@ static void hdm_set_global_control(VFIOCXLHdm *hdm, uint32_t value)
 
 void vfio_cxl_hdm_disable(VFIOCXLHdm *hdm)
 {
-    hdm_set_global_control(hdm, FIELD_DP32(hdm->global_control,
-                                           VFIO_CXL_HDM_GLOBAL_CONTROL, ENABLE,
-                                           0));
+    hdm_set_global_control(hdm, hdm->global_control & ~GLOBAL_ENABLE);
 }
 
 bool vfio_cxl_hdm_decodes(const VFIOCXLHdm *hdm, unsigned n,
@@ -111,11 +116,11 @@ static void hdm_refused(const VFIOCXLHdm *hdm, unsigned n, const char *why)
 
 /*
  * CXL r3.1 Section 8.2.4.20.12: Committing Decoder Programming.  The decoder
- * is judged as it is programmed; @range gets what it would decode.  NULL, or
- * why it may not.
+ * is checked as it is programmed; @range gets what it would decode.  NULL, or
+ * the reason why it must not commit.
  */
-static const char *hdm_judge(const VFIOCXLHdm *hdm, unsigned n,
-                             VFIOCXLHdmRange *range)
+static const char *hdm_validate_commit(const VFIOCXLHdm *hdm, unsigned n,
+                                       VFIOCXLHdmRange *range)
 {
     const VFIOCXLHdmDecoder *d = &hdm->decoders[n];
     uint64_t dpa = 0, floor = 0, end;
@@ -150,14 +155,14 @@ static const char *hdm_judge(const VFIOCXLHdm *hdm, unsigned n,
     *range = (VFIOCXLHdmRange) {
         .base = d->base, .size = d->size, .dpa = dpa,
     };
-    return hdm->ops->judge(hdm->opaque, n, range);
+    return hdm->ops->validate_commit(hdm->opaque, n, range);
 }
 
 static bool hdm_commit(VFIOCXLHdm *hdm, unsigned n)
 {
     VFIOCXLHdmDecoder *d = &hdm->decoders[n];
     VFIOCXLHdmRange range;
-    const char *why = hdm_judge(hdm, n, &range);
+    const char *why = hdm_validate_commit(hdm, n, &range);
 
     if (why) {
         hdm_refused(hdm, n, why);
@@ -166,7 +171,7 @@ static bool hdm_commit(VFIOCXLHdm *hdm, unsigned n)
         d->locked = CTRL_GET(d->ctrl, LOCK_ON_COMMIT);
     }
     d->ctrl = CTRL_SET(d->ctrl, COMMITTED, !why);
-    d->ctrl = CTRL_SET(d->ctrl, ERROR_NOT_COMMITTED, !!why);
+    d->ctrl = CTRL_SET(d->ctrl, ERR, !!why);
     return !why;
 }
 
@@ -186,15 +191,14 @@ bool vfio_cxl_hdm_firmware_commit(VFIOCXLHdm *hdm, unsigned n, uint64_t base,
         .size = size,
         .skip = skip,
         .ctrl = (ctrl & VFIO_CXL_HDM_CTRL_FIRMWARE) |
-                R_VFIO_CXL_HDM_DECODER0_CTRL_COMMIT_MASK |
-                R_VFIO_CXL_HDM_DECODER0_CTRL_LOCK_ON_COMMIT_MASK,
+                R_CXL_HDM_DECODER0_CTRL_COMMIT_MASK |
+                R_CXL_HDM_DECODER0_CTRL_LOCK_ON_COMMIT_MASK,
     };
     if (!hdm_commit(hdm, n)) {
         *d = before;
         return false;
     }
-    hdm->global_control = FIELD_DP32(hdm->global_control,
-                                     VFIO_CXL_HDM_GLOBAL_CONTROL, ENABLE, 1);
+    hdm->global_control |= GLOBAL_ENABLE;
     hdm->ops->changed(hdm->opaque);
     return true;
 }
@@ -205,16 +209,16 @@ static uint32_t hdm_read_reg(const VFIOCXLHdm *hdm, uint64_t offset)
     uint64_t n;
 
     switch (offset) {
-    case A_VFIO_CXL_HDM_CAPABILITY:
+    case VFIO_CXL_HDM_REG(DECODER_CAPABILITY):
         return hdm->capability;
-    case A_VFIO_CXL_HDM_GLOBAL_CONTROL:
+    case VFIO_CXL_HDM_REG(DECODER_GLOBAL_CONTROL):
         return hdm->global_control;
     }
-    if (offset < A_VFIO_CXL_HDM_DECODER0_BASE_LO) {
+    if (offset < VFIO_CXL_HDM_REG(DECODER0_BASE_LO)) {
         return 0;
     }
 
-    offset -= A_VFIO_CXL_HDM_DECODER0_BASE_LO;
+    offset -= VFIO_CXL_HDM_REG(DECODER0_BASE_LO);
     n = offset / VFIO_CXL_HDM_DECODER_STRIDE;
     if (n >= hdm->count) {
         return 0;
@@ -222,20 +226,20 @@ static uint32_t hdm_read_reg(const VFIOCXLHdm *hdm, uint64_t offset)
     d = &hdm->decoders[n];
 
     switch (offset % VFIO_CXL_HDM_DECODER_STRIDE +
-            A_VFIO_CXL_HDM_DECODER0_BASE_LO) {
-    case A_VFIO_CXL_HDM_DECODER0_BASE_LO:
+            VFIO_CXL_HDM_REG(DECODER0_BASE_LO)) {
+    case VFIO_CXL_HDM_REG(DECODER0_BASE_LO):
         return extract64(d->base, 0, 32);
-    case A_VFIO_CXL_HDM_DECODER0_BASE_HI:
+    case VFIO_CXL_HDM_REG(DECODER0_BASE_HI):
         return extract64(d->base, 32, 32);
-    case A_VFIO_CXL_HDM_DECODER0_SIZE_LO:
+    case VFIO_CXL_HDM_REG(DECODER0_SIZE_LO):
         return extract64(d->size, 0, 32);
-    case A_VFIO_CXL_HDM_DECODER0_SIZE_HI:
+    case VFIO_CXL_HDM_REG(DECODER0_SIZE_HI):
         return extract64(d->size, 32, 32);
-    case A_VFIO_CXL_HDM_DECODER0_CTRL:
+    case VFIO_CXL_HDM_REG(DECODER0_CTRL):
         return d->ctrl;
-    case A_VFIO_CXL_HDM_DECODER0_SKIP_LO:
+    case VFIO_CXL_HDM_REG(DECODER0_DPA_SKIP_LO):
         return extract64(d->skip, 0, 32);
-    case A_VFIO_CXL_HDM_DECODER0_SKIP_HI:
+    case VFIO_CXL_HDM_REG(DECODER0_DPA_SKIP_HI):
         return extract64(d->skip, 32, 32);
     default:
         return 0;
@@ -280,7 +284,7 @@ static void hdm_write_ctrl(VFIOCXLHdm *hdm, unsigned n, uint32_t value)
         }
     } else if (!commit) {
         d->ctrl = CTRL_SET(d->ctrl, COMMITTED, 0);
-        d->ctrl = CTRL_SET(d->ctrl, ERROR_NOT_COMMITTED, 0);
+        d->ctrl = CTRL_SET(d->ctrl, ERR, 0);
         if (committed) {
             d->active = (VFIOCXLHdmRange) { 0 };
             hdm->ops->changed(hdm->opaque);
@@ -293,15 +297,15 @@ static void hdm_write_reg(VFIOCXLHdm *hdm, uint64_t offset, uint32_t value)
     VFIOCXLHdmDecoder *d;
     uint64_t n;
 
-    if (offset == A_VFIO_CXL_HDM_GLOBAL_CONTROL) {
+    if (offset == VFIO_CXL_HDM_REG(DECODER_GLOBAL_CONTROL)) {
         hdm_set_global_control(hdm, value);
         return;
     }
-    if (offset < A_VFIO_CXL_HDM_DECODER0_BASE_LO) {
+    if (offset < VFIO_CXL_HDM_REG(DECODER0_BASE_LO)) {
         return;
     }
 
-    offset -= A_VFIO_CXL_HDM_DECODER0_BASE_LO;
+    offset -= VFIO_CXL_HDM_REG(DECODER0_BASE_LO);
     n = offset / VFIO_CXL_HDM_DECODER_STRIDE;
     if (n >= hdm->count) {
         return;
@@ -313,29 +317,26 @@ static void hdm_write_reg(VFIOCXLHdm *hdm, uint64_t offset, uint32_t value)
     }
 
     switch (offset % VFIO_CXL_HDM_DECODER_STRIDE +
-            A_VFIO_CXL_HDM_DECODER0_BASE_LO) {
-    case A_VFIO_CXL_HDM_DECODER0_BASE_LO:
-        d->base = deposit64(d->base, 0, 32,
-                            value & R_VFIO_CXL_HDM_DECODER0_BASE_LO_L_MASK);
+            VFIO_CXL_HDM_REG(DECODER0_BASE_LO)) {
+    case VFIO_CXL_HDM_REG(DECODER0_BASE_LO):
+        d->base = deposit64(d->base, 0, 32, value & LO_MASK);
         break;
-    case A_VFIO_CXL_HDM_DECODER0_BASE_HI:
+    case VFIO_CXL_HDM_REG(DECODER0_BASE_HI):
         d->base = deposit64(d->base, 32, 32, value);
         break;
-    case A_VFIO_CXL_HDM_DECODER0_SIZE_LO:
-        d->size = deposit64(d->size, 0, 32,
-                            value & R_VFIO_CXL_HDM_DECODER0_SIZE_LO_L_MASK);
+    case VFIO_CXL_HDM_REG(DECODER0_SIZE_LO):
+        d->size = deposit64(d->size, 0, 32, value & LO_MASK);
         break;
-    case A_VFIO_CXL_HDM_DECODER0_SIZE_HI:
+    case VFIO_CXL_HDM_REG(DECODER0_SIZE_HI):
         d->size = deposit64(d->size, 32, 32, value);
         break;
-    case A_VFIO_CXL_HDM_DECODER0_CTRL:
+    case VFIO_CXL_HDM_REG(DECODER0_CTRL):
         hdm_write_ctrl(hdm, n, value);
         break;
-    case A_VFIO_CXL_HDM_DECODER0_SKIP_LO:
-        d->skip = deposit64(d->skip, 0, 32,
-                            value & R_VFIO_CXL_HDM_DECODER0_SKIP_LO_L_MASK);
+    case VFIO_CXL_HDM_REG(DECODER0_DPA_SKIP_LO):
+        d->skip = deposit64(d->skip, 0, 32, value & LO_MASK);
         break;
-    case A_VFIO_CXL_HDM_DECODER0_SKIP_HI:
+    case VFIO_CXL_HDM_REG(DECODER0_DPA_SKIP_HI):
         d->skip = deposit64(d->skip, 32, 32, value);
         break;
     }

@@ -10,36 +10,13 @@
 #ifndef HW_VFIO_CXL_HDM_H
 #define HW_VFIO_CXL_HDM_H
 
-#include "hw/registerfields.h"
+#include "hw/cxl/cxl_component.h"
 
-/* An endpoint has 10 decoders at most, CXL r3.1 Section 8.2.4.20.1 */
-#define VFIO_CXL_HDM_MAX_DECODERS   10
-
-/* Offsets from the start of the block, in bytes */
-REG32(VFIO_CXL_HDM_CAPABILITY, 0x00)
-    FIELD(VFIO_CXL_HDM_CAPABILITY, DECODER_COUNT, 0, 4)
-    FIELD(VFIO_CXL_HDM_CAPABILITY, TARGET_COUNT, 4, 4)
-    FIELD(VFIO_CXL_HDM_CAPABILITY, COHERENCY_MODELS, 21, 2)
-REG32(VFIO_CXL_HDM_GLOBAL_CONTROL, 0x04)
-    FIELD(VFIO_CXL_HDM_GLOBAL_CONTROL, POISON_ON_ERR, 0, 1)
-    FIELD(VFIO_CXL_HDM_GLOBAL_CONTROL, ENABLE, 1, 1)
-REG32(VFIO_CXL_HDM_DECODER0_BASE_LO, 0x10)
-    FIELD(VFIO_CXL_HDM_DECODER0_BASE_LO, L, 28, 4)
-REG32(VFIO_CXL_HDM_DECODER0_BASE_HI, 0x14)
-REG32(VFIO_CXL_HDM_DECODER0_SIZE_LO, 0x18)
-    FIELD(VFIO_CXL_HDM_DECODER0_SIZE_LO, L, 28, 4)
-REG32(VFIO_CXL_HDM_DECODER0_SIZE_HI, 0x1c)
-REG32(VFIO_CXL_HDM_DECODER0_CTRL, 0x20)
-    FIELD(VFIO_CXL_HDM_DECODER0_CTRL, IG, 0, 4)
-    FIELD(VFIO_CXL_HDM_DECODER0_CTRL, IW, 4, 4)
-    FIELD(VFIO_CXL_HDM_DECODER0_CTRL, LOCK_ON_COMMIT, 8, 1)
-    FIELD(VFIO_CXL_HDM_DECODER0_CTRL, COMMIT, 9, 1)
-    FIELD(VFIO_CXL_HDM_DECODER0_CTRL, COMMITTED, 10, 1)
-    FIELD(VFIO_CXL_HDM_DECODER0_CTRL, ERROR_NOT_COMMITTED, 11, 1)
-    FIELD(VFIO_CXL_HDM_DECODER0_CTRL, TYPE, 12, 1)
-REG32(VFIO_CXL_HDM_DECODER0_SKIP_LO, 0x24)
-    FIELD(VFIO_CXL_HDM_DECODER0_SKIP_LO, L, 28, 4)
-REG32(VFIO_CXL_HDM_DECODER0_SKIP_HI, 0x28)
+/*
+ * Offset of a register from the start of the block, in bytes.  @reg is the name
+ * that it has in hw/cxl/cxl_component.h, without CXL_HDM_.
+ */
+#define VFIO_CXL_HDM_REG(reg)       (A_CXL_HDM_##reg - CXL_HDM_REGISTERS_OFFSET)
 /* From one decoder to the next */
 #define VFIO_CXL_HDM_DECODER_STRIDE 0x20
 
@@ -47,12 +24,13 @@ REG32(VFIO_CXL_HDM_DECODER0_SKIP_HI, 0x28)
  * Bits of Decoder n Control that firmware takes over from the physical one.
  * BI and UIO are not: neither QEMU's bridges nor its windows have them.
  */
-#define VFIO_CXL_HDM_CTRL_FIRMWARE  (R_VFIO_CXL_HDM_DECODER0_CTRL_IG_MASK | \
-                                     R_VFIO_CXL_HDM_DECODER0_CTRL_TYPE_MASK)
+#define VFIO_CXL_HDM_CTRL_FIRMWARE  (R_CXL_HDM_DECODER0_CTRL_IG_MASK | \
+                                     R_CXL_HDM_DECODER0_CTRL_TYPE_MASK)
 
 /* Bytes that a block of @count decoders takes */
 #define VFIO_CXL_HDM_BLOCK_SIZE(count) \
-    (A_VFIO_CXL_HDM_DECODER0_BASE_LO + (count) * VFIO_CXL_HDM_DECODER_STRIDE)
+    (VFIO_CXL_HDM_REG(DECODER0_BASE_LO) + \
+     (count) * VFIO_CXL_HDM_DECODER_STRIDE)
 
 /* Unit of base, size and skip: the registers have no bits below it */
 #define VFIO_CXL_HDM_UNIT           (1ULL << 28)
@@ -76,11 +54,11 @@ typedef struct VFIOCXLHdmDecoder {
 
 typedef struct VFIOCXLHdmOps {
     /*
-     * May decoder @n decode @range?  NULL, or why it may not.  Asked at
-     * commit, once everything that the block itself can judge is in order.
+     * Decoder @n is about to commit @range, which the rules of the block allow.
+     * NULL, or the reason why the range must not be decoded.
      */
-    const char *(*judge)(void *opaque, unsigned n,
-                         const VFIOCXLHdmRange *range);
+    const char *(*validate_commit)(void *opaque, unsigned n,
+                                   const VFIOCXLHdmRange *range);
     /*
      * Decoder @n does not do what the guest asked of it, and @why: to be told
      * to whoever looks for the reason.  May be NULL.
@@ -97,7 +75,7 @@ typedef struct VFIOCXLHdm {
     uint32_t global_control;
     uint64_t capacity;          /* of the device's memory, in bytes */
     unsigned count;
-    VFIOCXLHdmDecoder decoders[VFIO_CXL_HDM_MAX_DECODERS];
+    VFIOCXLHdmDecoder decoders[HDM_DECODE_MAX];
 } VFIOCXLHdm;
 
 /*

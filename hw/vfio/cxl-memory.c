@@ -55,7 +55,7 @@ static void memory_map(VFIOCXLMemory *mem, unsigned n,
 static void memory_update_window(VFIOCXLMemory *mem)
 {
     const char *name = mem->vdev->vbasedev.name;
-    VFIOCXLHdmRange want[VFIO_CXL_HDM_MAX_DECODERS] = { 0 };
+    VFIOCXLHdmRange want[HDM_DECODE_MAX] = { 0 };
     unsigned n;
 
     for (n = 0; n < mem->hdm->count; n++) {
@@ -90,23 +90,25 @@ static void memory_update_window(VFIOCXLMemory *mem)
     memory_region_transaction_commit();
 }
 
-const char *vfio_cxl_memory_state(const VFIOCXLMemory *mem, unsigned n)
+VfioCxlDecoderState vfio_cxl_memory_state(const VFIOCXLMemory *mem, unsigned n)
 {
     uint32_t ctrl = mem->hdm->decoders[n].ctrl;
 
     if (mem->mapped[n].size) {
-        return mem->lost ? "lost" : "mapped";
+        return mem->lost ? VFIO_CXL_DECODER_STATE_LOST
+                         : VFIO_CXL_DECODER_STATE_MAPPED;
     }
-    if (FIELD_EX32(ctrl, VFIO_CXL_HDM_DECODER0_CTRL, ERROR_NOT_COMMITTED)) {
-        return "refused";
+    if (FIELD_EX32(ctrl, CXL_HDM_DECODER0_CTRL, ERR)) {
+        return VFIO_CXL_DECODER_STATE_REFUSED;
     }
-    if (!FIELD_EX32(ctrl, VFIO_CXL_HDM_DECODER0_CTRL, COMMITTED)) {
-        return "uncommitted";
+    if (!FIELD_EX32(ctrl, CXL_HDM_DECODER0_CTRL, COMMITTED)) {
+        return VFIO_CXL_DECODER_STATE_UNCOMMITTED;
     }
     if (!mem->enabled || !vfio_cxl_hdm_decodes(mem->hdm, n, NULL)) {
-        return "disabled";
+        return VFIO_CXL_DECODER_STATE_DISABLED;
     }
-    return mem->open ? "not-reached" : "closed";
+    return mem->open ? VFIO_CXL_DECODER_STATE_NOT_REACHED
+                     : VFIO_CXL_DECODER_STATE_CLOSED;
 }
 
 void vfio_cxl_memory_update(VFIOCXLMemory *mem)
@@ -115,8 +117,10 @@ void vfio_cxl_memory_update(VFIOCXLMemory *mem)
 
     memory_update_window(mem);
     for (n = 0; n < mem->hdm->count; n++) {
+        VfioCxlDecoderState state = vfio_cxl_memory_state(mem, n);
+
         trace_vfio_cxl_memory_update(mem->vdev->vbasedev.name, n,
-                                     vfio_cxl_memory_state(mem, n));
+                                     VfioCxlDecoderState_str(state));
     }
 }
 

@@ -8,6 +8,7 @@
 #define HW_VFIO_CXL_MEMORY_H
 
 #include "hw/vfio/vfio-region.h"
+#include "qapi/qapi-types-vfio.h"
 #include "qemu/timer.h"
 #include "cxl-contract.h"
 #include "cxl-hdm.h"
@@ -39,8 +40,8 @@ typedef struct VFIOCXLMemory {
     bool warned;                /* that it does not answer */
     QEMUTimer *timer;           /* asks whether it may be used now */
     int64_t pause_ms;           /* and how long after that it asks again */
-    MemoryRegion alias[VFIO_CXL_HDM_MAX_DECODERS];
-    VFIOCXLHdmRange mapped[VFIO_CXL_HDM_MAX_DECODERS];  /* size 0: not mapped */
+    MemoryRegion alias[HDM_DECODE_MAX];
+    VFIOCXLHdmRange mapped[HDM_DECODE_MAX];  /* size 0: not mapped */
 } VFIOCXLMemory;
 
 /*
@@ -79,13 +80,8 @@ void vfio_cxl_memory_ask(VFIOCXLMemory *mem);
  */
 void vfio_cxl_memory_look(VFIOCXLMemory *mem);
 
-/*
- * "mapped"; "lost": the host has closed the memory, other memory stands in for
- * it; or the first of the reasons for which decoder @n is not, in the
- * order in which a guest would get rid of them: "refused", "uncommitted",
- * "disabled", "closed", "not-reached".
- */
-const char *vfio_cxl_memory_state(const VFIOCXLMemory *mem, unsigned n);
+/* Is what decoder @n decodes in the window, and if not, what is to be done? */
+VfioCxlDecoderState vfio_cxl_memory_state(const VFIOCXLMemory *mem, unsigned n);
 
 /* Is @mr part of it? */
 bool vfio_cxl_memory_has(const VFIOCXLMemory *mem, const MemoryRegion *mr);

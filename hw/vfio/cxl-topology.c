@@ -43,21 +43,24 @@ char *vfio_cxl_topology_window_name(const CXLFixedWindow *window)
 static bool find_port(PCIDevice *pdev, VFIOCXLTopology *topo, PCIBus **root,
                       Error **errp)
 {
+    ERRP_GUARD();
     PCIBus *bus = pci_get_bus(pdev);
     PCIDevice *port = bus->parent_dev;
 
     if (pci_bus_is_root(bus)) {
         error_setg(errp, "CXL: the device is on root bus '%s' itself, expected "
-                   "it below a cxl-rp on a pxb-cxl; set its bus= to the id of "
-                   "such a root port", bus->qbus.name);
+                   "it below a cxl-rp on a pxb-cxl", bus->qbus.name);
+        error_append_hint(errp, "Set its bus= to the id of such a root "
+                          "port.\n");
         return false;
     }
     if (object_dynamic_cast(OBJECT(port), TYPE_CXL_DSP) ||
         !pci_bus_is_root(pci_get_bus(port))) {
         error_setg(errp, "CXL: '%s' above the device is a port of a switch or "
-                   "below one, expected a root port of a pxb-cxl; set the "
-                   "device's bus= to the id of a cxl-rp",
+                   "below one, expected a root port of a pxb-cxl",
                    vfio_cxl_topology_label(port));
+        error_append_hint(errp, "Set the device's bus= to the id of a "
+                          "cxl-rp.\n");
         return false;
     }
     *root = pci_get_bus(port);
@@ -70,9 +73,9 @@ static bool find_port(PCIDevice *pdev, VFIOCXLTopology *topo, PCIBus **root,
     }
     if (!object_dynamic_cast(OBJECT(port), "cxl-rp")) {
         error_setg(errp, "CXL: '%s' above the device is a %s, expected a "
-                   "cxl-rp; set the device's bus= to the id of one",
-                   vfio_cxl_topology_label(port),
+                   "cxl-rp", vfio_cxl_topology_label(port),
                    object_get_typename(OBJECT(port)));
+        error_append_hint(errp, "Set the device's bus= to the id of one.\n");
         return false;
     }
     topo->port = port;
@@ -98,6 +101,7 @@ static const PCIDevice *other_port(const PCIBus *root, const PCIDevice *port)
 /* One root port below the bridge, one function below the port */
 static bool check_alone(PCIDevice *pdev, PCIBus *root, Error **errp)
 {
+    ERRP_GUARD();
     PCIBus *bus = pci_get_bus(pdev);
     const PCIDevice *port = bus->parent_dev;
     int n = pcie_count_ds_ports(root);
@@ -105,18 +109,20 @@ static bool check_alone(PCIDevice *pdev, PCIBus *root, Error **errp)
 
     if (n != 1) {
         error_setg(errp, "CXL: pxb-cxl '%s' has %d root ports, '%s' with the "
-                   "device below it and '%s', expected one; give each CXL "
-                   "device a pxb-cxl of its own",
+                   "device below it and '%s', expected one",
                    vfio_cxl_topology_label(root->parent_dev), n,
                    vfio_cxl_topology_label(port),
                    vfio_cxl_topology_label(other_port(root, port)));
+        error_append_hint(errp, "Give each CXL device a pxb-cxl of its "
+                          "own.\n");
         return false;
     }
     if (pdev->devfn) {
         error_setg(errp, "CXL: the device is function %d of slot %d below "
-                   "'%s', expected function 0 of slot 0; set addr=0.0",
+                   "'%s', expected function 0 of slot 0",
                    PCI_FUNC(pdev->devfn), PCI_SLOT(pdev->devfn),
                    vfio_cxl_topology_label(port));
+        error_append_hint(errp, "Set addr=0.0.\n");
         return false;
     }
     for (devfn = 1; devfn < ARRAY_SIZE(bus->devices); devfn++) {
@@ -124,16 +130,17 @@ static bool check_alone(PCIDevice *pdev, PCIBus *root, Error **errp)
             const char *other = vfio_cxl_topology_label(bus->devices[devfn]);
 
             error_setg(errp, "CXL: '%s' is function %d below the same root "
-                       "port '%s', expected the CXL device alone; give '%s' a "
-                       "root port elsewhere with bus=", other, PCI_FUNC(devfn),
-                       vfio_cxl_topology_label(port), other);
+                       "port '%s', expected the CXL device alone", other,
+                       PCI_FUNC(devfn), vfio_cxl_topology_label(port));
+            error_append_hint(errp, "Give '%s' a root port elsewhere with "
+                              "bus=.\n", other);
             return false;
         }
     }
     if (pdev->cap_present & QEMU_PCI_CAP_MULTIFUNCTION) {
         error_setg(errp, "CXL: multifunction=on below '%s', expected a device "
-                   "of one function; set multifunction=off",
-                   vfio_cxl_topology_label(port));
+                   "of one function", vfio_cxl_topology_label(port));
+        error_append_hint(errp, "Set multifunction=off.\n");
         return false;
     }
     return true;
@@ -172,6 +179,7 @@ static char *window_target_names(const CXLFixedWindow *window)
 static bool find_window(VFIOCXLTopology *topo, PCIDevice *bridge,
                         uint64_t size, Error **errp)
 {
+    ERRP_GUARD();
     g_autoptr(GSList) windows = cxl_fmws_get_all_sorted();
     g_autofree char *want = vfio_cxl_topology_size(size);
     g_autoptr(GString) others = g_string_new(NULL);
@@ -194,9 +202,9 @@ static bool find_window(VFIOCXLTopology *topo, PCIDevice *bridge,
         }
         if (topo->window) {
             error_setg(errp, "CXL: windows cxl-fmw.%d and cxl-fmw.%d both "
-                       "target pxb-cxl '%s', expected one; remove one of them "
-                       "from -machine", topo->window->index, window->index,
-                       label);
+                       "target pxb-cxl '%s', expected one",
+                       topo->window->index, window->index, label);
+            error_append_hint(errp, "Remove one of them from -machine.\n");
             return false;
         }
         topo->window = window;
@@ -204,33 +212,35 @@ static bool find_window(VFIOCXLTopology *topo, PCIDevice *bridge,
 
     if (!topo->window) {
         error_setg(errp, "CXL: no fixed memory window targets pxb-cxl '%s' "
-                   "(found %s), expected one of %s; add "
-                   "cxl-fmw.N.targets.0=%s,cxl-fmw.N.size=%s to -machine",
-                   label, others->len ? others->str : "none", want, label,
-                   want);
+                   "(found %s), expected one of %s", label,
+                   others->len ? others->str : "none", want);
+        error_append_hint(errp, "Add cxl-fmw.N.targets.0=%s,cxl-fmw.N.size=%s "
+                          "to -machine.\n", label, want);
         return false;
     }
     name = vfio_cxl_topology_window_name(topo->window);
     if (topo->window->num_targets != 1) {
         targets = window_target_names(topo->window);
         error_setg(errp, "CXL: window %s interleaves over %s, expected pxb-cxl "
-                   "'%s' as its single target; give it a window of its own "
-                   "with %s.targets.0=%s", name, targets, label, name, label);
+                   "'%s' as its single target", name, targets, label);
+        error_append_hint(errp, "Give it a window of its own with "
+                          "%s.targets.0=%s.\n", name, label);
         return false;
     }
     if (!topo->window->base) {
         error_setg(errp, "CXL: window %s does not fit the guest's physical "
-                   "address space, so it has no address; raise the address "
-                   "bits (-cpu with more of them, phys-bits= on x86) or lower "
-                   "%s.size", name, name);
+                   "address space, so it has no address, expected one", name);
+        error_append_hint(errp, "Raise the address bits (-cpu with more of "
+                          "them, phys-bits= on x86) or lower %s.size.\n", name);
         return false;
     }
     if (topo->window->size < size) {
         g_autofree char *found = vfio_cxl_topology_size(topo->window->size);
 
         error_setg(errp, "CXL: window %s of pxb-cxl '%s' has %s, expected at "
-                   "least the %s that the device's decoders need; set "
-                   "%s.size=%s", name, label, found, want, name, want);
+                   "least the %s that the device's decoders need", name, label,
+                   found, want);
+        error_append_hint(errp, "Set %s.size=%s.\n", name, want);
         return false;
     }
     return true;
@@ -239,6 +249,7 @@ static bool find_window(VFIOCXLTopology *topo, PCIDevice *bridge,
 /* Is there a PCI memory space above 4 GiB, and is BAR @n smaller?  virt's */
 static bool check_high_mmio(int n, uint64_t size, Error **errp)
 {
+    ERRP_GUARD();
     Object *machine = qdev_get_machine();
     uint64_t room;
 
@@ -249,9 +260,10 @@ static bool check_high_mmio(int n, uint64_t size, Error **errp)
     /* Off also where it was left out for want of address bits */
     if (!object_property_get_bool(machine, "highmem-mmio", &error_abort)) {
         error_setg(errp, "CXL: BAR %d of %"PRIu64" GiB has no place: the "
-                   "machine has no PCI memory space above 4 GiB, expected one; "
-                   "set -M virt,highmem-mmio=on and a CPU with more physical "
-                   "address bits", n, size / GiB);
+                   "machine has no PCI memory space above 4 GiB, expected "
+                   "one", n, size / GiB);
+        error_append_hint(errp, "Set -M virt,highmem-mmio=on and a CPU with "
+                          "more physical address bits.\n");
         return false;
     }
     room = object_property_get_uint(machine, "highmem-mmio-size",
@@ -259,8 +271,9 @@ static bool check_high_mmio(int n, uint64_t size, Error **errp)
     if (size >= room) {
         error_setg(errp, "CXL: BAR %d of %"PRIu64" GiB does not fit the PCI "
                    "memory space of %"PRIu64" GiB above 4 GiB, expected one "
-                   "that has more than that; set -M virt,highmem-mmio-size="
-                   "%"PRIu64"G", n, size / GiB, room / GiB, 2 * size / GiB);
+                   "that has more than that", n, size / GiB, room / GiB);
+        error_append_hint(errp, "Set -M virt,highmem-mmio-size=%"PRIu64"G.\n",
+                          2 * size / GiB);
         return false;
     }
     return true;
@@ -270,6 +283,7 @@ static bool check_high_mmio(int n, uint64_t size, Error **errp)
 static bool check_phys_bits(int n, uint64_t size, const CXLFixedWindow *window,
                             Error **errp)
 {
+    ERRP_GUARD();
     uint64_t end = window->base + window->size;
     uint64_t bits;
 
@@ -281,10 +295,12 @@ static bool check_phys_bits(int n, uint64_t size, const CXLFixedWindow *window,
     if (bits < 64 && (end >> bits || (1ULL << bits) - end < size)) {
         error_setg(errp, "CXL: BAR %d of %"PRIu64" GiB does not fit between "
                    "the end of window cxl-fmw.%d at 0x%"PRIx64" and that of "
-                   "the CPU's %"PRIu64" physical address bits; set -cpu with "
-                   "more of them (phys-bits=, host-phys-bits=on) and -global "
-                   "q35-pcihost.pci-hole64-size=%"PRIu64"G", n, size / GiB,
-                   window->index, end, bits, 2 * size / GiB);
+                   "the CPU's %"PRIu64" physical address bits, expected it "
+                   "to", n, size / GiB, window->index, end, bits);
+        error_append_hint(errp, "Set -cpu with more of them (phys-bits=, "
+                          "host-phys-bits=on) and -global "
+                          "q35-pcihost.pci-hole64-size=%"PRIu64"G.\n",
+                          2 * size / GiB);
         return false;
     }
     return true;
@@ -357,6 +373,7 @@ static uint64_t port_room(const PCIDevice *port, uint8_t type,
 static bool check_room(const PCIDevice *pdev, const PCIDevice *port,
                        Error **errp)
 {
+    ERRP_GUARD();
     const char *label = vfio_cxl_topology_label(port);
     Need pref = bars_need(pdev, true), mem = bars_need(pdev, false);
     uint64_t largest = MAX(pref.largest, mem.largest);
@@ -418,6 +435,7 @@ static const char *root_bus_label(const PCIBus *root)
  */
 static bool check_bus_numbers(PCIBus *host, PCIBus *root, Error **errp)
 {
+    ERRP_GUARD();
     unsigned first = pci_bus_num(root);
     unsigned end = first + 1 + count_buses(root);
     PCIBus *other, *next = NULL;
@@ -432,9 +450,10 @@ static bool check_bus_numbers(PCIBus *host, PCIBus *root, Error **errp)
     if (next && pci_bus_num(next) < end) {
         error_setg(errp, "CXL: '%s' with bus_nr=%u and what is below it need "
                    "%u bus numbers, but '%s' has bus_nr=%u, expected %u or "
-                   "more; set bus_nr=%u for '%s'", root_bus_label(root), first,
-                   end - first, root_bus_label(next), pci_bus_num(next), end,
-                   end, root_bus_label(next));
+                   "more", root_bus_label(root), first, end - first,
+                   root_bus_label(next), pci_bus_num(next), end);
+        error_append_hint(errp, "Set bus_nr=%u for '%s'.\n", end,
+                          root_bus_label(next));
         return false;
     }
     if (end > PCI_BUS_MAX) {

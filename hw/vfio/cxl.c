@@ -13,17 +13,17 @@
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
 #include "qemu/range.h"
-#include "qemu/units.h"
 #include "qapi/error.h"
+#include "qapi/qapi-visit-vfio.h"
 #include "hw/cxl/cxl_host_decoder.h"
-#include "hw/pci/pcie_port.h"
 #include "migration/blocker.h"
 #include "system/system.h"
 #include "cxl-config.h"
 #include "cxl-contract.h"
+#include "cxl-firmware.h"
 #include "cxl-hdm.h"
+#include "cxl-info.h"
 #include "cxl-memory.h"
-#include "cxl-qom.h"
 #include "cxl-regs.h"
 #include "cxl-topology.h"
 #include "pci.h"
@@ -32,32 +32,18 @@
 
 struct VFIOCXL {
     VFIOPCIDevice *vdev;
-    VFIOCXLMode mode;
+    VfioCxlDecoders mode;
     VFIOCXLLayout layout;
     VFIOCXLTopology topo;
     VFIOCXLHdm hdm;
     VFIOCXLRegs regs;
     VFIOCXLMemory mem;
-    VFIOCXLHostDecoder plan[VFIO_CXL_HDM_MAX_DECODERS];
-    unsigned planned;           /* decoders of @plan that firmware commits */
+    VFIOCXLFirmware firmware;   /* locked mode only */
     VFIOCXLConfig config;
-    VFIOCXLQom qom;
     Notifier bridge_changed;
     Notifier machine_done;
     Notifier exit;
     Error *migration_blocker;
-};
-
-static const char *const vfio_cxl_mode_names[] = {
-    [VFIO_CXL_MODE_AUTO] = "auto",
-    [VFIO_CXL_MODE_LOCKED] = "locked",
-    [VFIO_CXL_MODE_GUEST] = "guest",
-    [VFIO_CXL_MODE_OFF] = "off",
-};
-
-static const QEnumLookup vfio_cxl_mode_lookup = {
-    .array = vfio_cxl_mode_names,
-    .size = ARRAY_SIZE(vfio_cxl_mode_names),
 };
 
 static int vfio_cxl_get_mode(Object *obj, Error **errp)
@@ -77,12 +63,22 @@ static void vfio_cxl_set_mode(Object *obj, int mode, Error **errp)
 
 void vfio_cxl_class_init(ObjectClass *klass)
 {
-    object_class_property_add_enum(klass, "x-cxl-decoders", "VFIOCXLMode",
-                                   &vfio_cxl_mode_lookup, vfio_cxl_get_mode,
+    object_class_property_add_enum(klass, "x-cxl-decoders", "VfioCxlDecoders",
+                                   &VfioCxlDecoders_lookup, vfio_cxl_get_mode,
                                    vfio_cxl_set_mode);
     object_class_property_set_description(klass, "x-cxl-decoders",
                                           "Who programs the CXL HDM decoders "
                                           "(auto/locked/guest/off)");
+}
+
+static void vfio_cxl_get_info(Object *obj, Visitor *v, const char *name,
+                              void *opaque, Error **errp)
+{
+    VFIOCXL *cxl = opaque;
+    VfioCxlInfo *info = vfio_cxl_info(&cxl->mem, cxl->mode);
+
+    visit_type_VfioCxlInfo(v, name, &info, errp);
+    qapi_free_VfioCxlInfo(info);
 }
 
 static void vfio_cxl_bridge_changed(Notifier *notifier, void *data)
@@ -91,8 +87,8 @@ static void vfio_cxl_bridge_changed(Notifier *notifier, void *data)
                                          bridge_changed)->mem);
 }
 
-static const char *vfio_cxl_judge(void *opaque, unsigned n,
-                                  const VFIOCXLHdmRange *range)
+static const char *vfio_cxl_validate_commit(void *opaque, unsigned n,
+                                            const VFIOCXLHdmRange *range)
 {
     VFIOCXL *cxl = opaque;
     CXLFixedWindow *window = cxl->topo.window;
@@ -106,8 +102,8 @@ static const char *vfio_cxl_judge(void *opaque, unsigned n,
     } else if (range->dpa < cxl->layout.mem_dpa) {
         why = "it begins before the memory that the kernel gives";
     }
-    trace_vfio_cxl_judge(cxl->vdev->vbasedev.name, n, range->base, range->size,
-                         range->dpa, why ?: "it may");
+    trace_vfio_cxl_validate_commit(cxl->vdev->vbasedev.name, n, range->base,
+                                   range->size, range->dpa, why ?: "valid");
     return why;
 }
 
@@ -126,7 +122,7 @@ static void vfio_cxl_decoders_changed(void *opaque)
 }
 
 static const VFIOCXLHdmOps vfio_cxl_hdm_ops = {
-    .judge = vfio_cxl_judge,
+    .validate_commit = vfio_cxl_validate_commit,
     .refused = vfio_cxl_refused,
     .changed = vfio_cxl_decoders_changed,
 };
@@ -166,36 +162,18 @@ static bool vfio_cxl_memory_active(void *opaque)
 }
 
 /*
- * Tell a kernel that keeps the guest's view where the memory is.  It takes
- * every physical decoder by itself, whatever the guest sees of them.
- */
-static bool vfio_cxl_tell_kernel(VFIOCXL *cxl, Error **errp)
-{
-    uint64_t base = cxl->topo.window->base;
-    unsigned n;
-
-    for (n = 0; n < cxl->layout.committed; n++) {
-        if (!vfio_cxl_contract_tell_base(&cxl->vdev->vbasedev, &cxl->layout, n,
-                                         base, errp)) {
-            return false;
-        }
-        base += cxl->layout.decoders[n].size;
-    }
-    return true;
-}
-
-/*
- * What closed the memory may have been a reset, of the guest's or the host's,
- * after which the kernel does not know any more.
+ * What closed the memory may have been a reset, by the guest or the host, which
+ * clears the bases in the kernel's copy of the decoders.
  */
 static void vfio_cxl_memory_opening(void *opaque)
 {
     VFIOCXL *cxl = opaque;
     Error *err = NULL;
 
-    /* In guest mode the guest's decoders are not the kernel's, one by one */
+    /* In guest mode decoder n of the guest need not be that of the kernel */
     if (vfio_cxl_hdm_locked(&cxl->hdm, 0) &&
-        cxl->mode == VFIO_CXL_MODE_LOCKED && !vfio_cxl_tell_kernel(cxl, &err)) {
+        cxl->mode == VFIO_CXL_DECODERS_LOCKED &&
+        !vfio_cxl_firmware_set_bases(&cxl->firmware, &err)) {
         error_reportf_err(err, VFIO_MSG_PREFIX, cxl->vdev->vbasedev.name);
     }
 }
@@ -227,125 +205,31 @@ void vfio_cxl_config_read(VFIOPCIDevice *vdev, uint32_t addr, int len)
     }
 }
 
-/*
- * What firmware commits: a decoder for each of the host's.  A bridge that has
- * decoders has few of them, and the endpoint's have to match them one by one;
- * where the host has more, neighbours become one.  They stand one behind the
- * other in the window anyway.
- */
-static bool vfio_cxl_make_plan(VFIOCXL *cxl, Error **errp)
-{
-    const VFIOCXLLayout *layout = &cxl->layout;
-    unsigned most = cxl->topo.passthrough ? VFIO_CXL_HDM_MAX_DECODERS
-                                          : CXL_HDM_DECODER_COUNT;
-    VFIOCXLHostDecoder *last = NULL;
-    unsigned n;
-
-    if (cxl->mode != VFIO_CXL_MODE_LOCKED) {
-        return true;
-    }
-    for (n = 0; n < layout->committed; n++) {
-        const VFIOCXLHostDecoder *from = &layout->decoders[n];
-
-        if (layout->committed > most && last && !from->skip &&
-            !((from->ctrl ^ last->ctrl) & VFIO_CXL_HDM_CTRL_FIRMWARE)) {
-            last->size += from->size;
-        } else {
-            last = &cxl->plan[cxl->planned++];
-            *last = *from;
-        }
-    }
-    if (cxl->planned > most) {
-        const char *bridge = vfio_cxl_topology_label(cxl->topo.bridge);
-
-        error_setg(errp, "CXL: the host's firmware committed %u decoders, of "
-                   "which %u remain where neighbours are merged, expected at "
-                   "most the %u that pxb-cxl '%s' has; set "
-                   "x-cxl-decoders=guest, or hdm_for_passthrough=off on '%s'",
-                   layout->committed, cxl->planned, most, bridge, bridge);
-        return false;
-    }
-    return true;
-}
-
-/* Commit decoder @n of the plan, and that of the bridge above, over @base */
-static bool vfio_cxl_firmware_commit(VFIOCXL *cxl, unsigned n, uint64_t base,
-                                     Error **errp)
-{
-    const VFIOCXLHostDecoder *from = &cxl->plan[n];
-
-    if (!vfio_cxl_hdm_firmware_commit(&cxl->hdm, n, base, from->size,
-                                      from->skip, from->ctrl)) {
-        error_setg(errp, "CXL: decoder %u does not fit at 0x%"PRIx64, n, base);
-        return false;
-    }
-    if (!cxl->topo.passthrough) {
-        CXLHostFirmwareDecoder decoder = {
-            .base = base,
-            .size = from->size,
-            .target = PCIE_PORT(cxl->topo.port)->port,
-            .ctrl = from->ctrl,
-        };
-
-        cxl_host_firmware_commit(cxl->topo.host, n, &decoder);
-    }
-    trace_vfio_cxl_firmware_commit(cxl->vdev->vbasedev.name, n, base,
-                                   from->size, !cxl->topo.passthrough);
-    return true;
-}
-
-static void vfio_cxl_release_bridge(VFIOCXL *cxl)
-{
-    unsigned n;
-
-    /* There can be more in the plan than a bridge has */
-    if (cxl->topo.passthrough) {
-        return;
-    }
-    for (n = 0; n < cxl->planned; n++) {
-        cxl_host_firmware_release(cxl->topo.host, n);
-    }
-}
-
 /* Decoders empty, and in the DVSEC the state of a device that has none */
 static void vfio_cxl_reset_decoders(VFIOCXL *cxl)
 {
     vfio_cxl_hdm_reset(&cxl->hdm);
-    vfio_cxl_config_reset(&cxl->config, 0, cxl->mode == VFIO_CXL_MODE_GUEST
+    vfio_cxl_config_reset(&cxl->config, 0, cxl->mode == VFIO_CXL_DECODERS_GUEST
                                            ? cxl->layout.mem_size : 0, false);
-}
-
-static bool vfio_cxl_firmware_commit_all(VFIOCXL *cxl, Error **errp)
-{
-    uint64_t start = cxl->topo.window->base, base = start;
-    unsigned n;
-
-    if (!vfio_cxl_tell_kernel(cxl, errp)) {
-        return false;
-    }
-    for (n = 0; n < cxl->planned; n++) {
-        if (!vfio_cxl_firmware_commit(cxl, n, base, errp)) {
-            return false;
-        }
-        base += cxl->plan[n].size;
-    }
-    vfio_cxl_config_reset(&cxl->config, start, base - start, true);
-    return true;
 }
 
 /*
  * Bring decoders, Mem_Enable and ranges into the state in which a guest finds
- * them: all of what firmware committed, or nothing.
+ * them: everything that firmware committed, or nothing.
  */
-static bool vfio_cxl_firmware_init(VFIOCXL *cxl, Error **errp)
+static bool vfio_cxl_init_decoders(VFIOCXL *cxl, Error **errp)
 {
     vfio_cxl_reset_decoders(cxl);
-    if (cxl->mode == VFIO_CXL_MODE_LOCKED &&
-        !vfio_cxl_firmware_commit_all(cxl, errp)) {
+    if (cxl->mode != VFIO_CXL_DECODERS_LOCKED) {
+        return true;
+    }
+    if (!vfio_cxl_firmware_commit(&cxl->firmware, errp)) {
         vfio_cxl_reset_decoders(cxl);
-        vfio_cxl_release_bridge(cxl);
+        vfio_cxl_firmware_release(&cxl->firmware);
         return false;
     }
+    vfio_cxl_config_reset(&cxl->config, cxl->topo.window->base,
+                          vfio_cxl_firmware_size(&cxl->layout), true);
     return true;
 }
 
@@ -360,32 +244,24 @@ void vfio_cxl_reset(VFIOPCIDevice *vdev)
     if (cxl->config.dvsec) {
         vfio_cxl_config_allow_caching(&cxl->config, true);
     }
-    if (cxl->mode == VFIO_CXL_MODE_OFF) {
+    if (cxl->mode == VFIO_CXL_DECODERS_OFF) {
         if (cxl->config.dvsec) {
             vfio_cxl_config_reset(&cxl->config, 0, 0, false);
         }
         return;
     }
-    if (!vfio_cxl_firmware_init(cxl, &err)) {
+    if (!vfio_cxl_init_decoders(cxl, &err)) {
         error_reportf_err(err, VFIO_MSG_PREFIX, vdev->vbasedev.name);
     }
     /* There are kernels whose memory does not wait for memory space */
     vfio_cxl_config_ask_memory(&cxl->config);
 }
 
-/* What the window has to hold */
+/* Bytes that the window has to hold */
 static uint64_t vfio_cxl_window_need(const VFIOCXL *cxl)
 {
-    uint64_t need = 0;
-    unsigned n;
-
-    if (cxl->mode != VFIO_CXL_MODE_LOCKED) {
-        return cxl->layout.mem_size;
-    }
-    for (n = 0; n < cxl->layout.committed; n++) {
-        need += cxl->layout.decoders[n].size;
-    }
-    return need;
+    return cxl->mode == VFIO_CXL_DECODERS_LOCKED
+           ? vfio_cxl_firmware_size(&cxl->layout) : cxl->layout.mem_size;
 }
 
 /* Ports and functions may have come after this device: look again */
@@ -404,15 +280,17 @@ static void vfio_cxl_machine_done(Notifier *notifier, void *data)
 
 static bool vfio_cxl_choose_mode(VFIOCXL *cxl, Error **errp)
 {
+    ERRP_GUARD();
     cxl->mode = cxl->vdev->cxl_mode;
-    if (cxl->mode == VFIO_CXL_MODE_AUTO) {
-        cxl->mode = cxl->layout.by_firmware ? VFIO_CXL_MODE_LOCKED
-                                            : VFIO_CXL_MODE_GUEST;
+    if (cxl->mode == VFIO_CXL_DECODERS_AUTO) {
+        cxl->mode = cxl->layout.by_firmware ? VFIO_CXL_DECODERS_LOCKED
+                                            : VFIO_CXL_DECODERS_GUEST;
     }
-    if (cxl->mode == VFIO_CXL_MODE_LOCKED && !cxl->layout.committed) {
+    if (cxl->mode == VFIO_CXL_DECODERS_LOCKED && !cxl->layout.committed) {
         error_setg(errp, "CXL: x-cxl-decoders=locked, but the host's firmware "
-                   "committed none of the %u decoders; use "
-                   "x-cxl-decoders=guest", cxl->layout.decoder_count);
+                   "committed none of the %u decoders, expected at least "
+                   "decoder 0", cxl->layout.decoder_count);
+        error_append_hint(errp, "Use x-cxl-decoders=guest.\n");
         return false;
     }
     return true;
@@ -422,6 +300,7 @@ static bool vfio_cxl_choose_mode(VFIOCXL *cxl, Error **errp)
 static bool vfio_cxl_check_msix(const VFIOCXL *cxl, uint64_t start,
                                 uint64_t size, Error **errp)
 {
+    ERRP_GUARD();
     const VFIOCXLLayout *layout = &cxl->layout;
     const VFIOMSIXInfo *msix = cxl->vdev->msix;
 
@@ -434,9 +313,10 @@ static bool vfio_cxl_check_msix(const VFIOCXL *cxl, uint64_t start,
                          DIV_ROUND_UP(msix->entries, 64) * 8, start, size)))) {
         error_setg(errp, "CXL: component registers at offset 0x%"PRIx64" of "
                    "BAR %u, 0x%"PRIx64" bytes, overlap the MSI-X table or "
-                   "pending bits, expected them apart; x-msix-relocation= "
-                   "moves these to another BAR",
+                   "pending bits, expected them apart",
                    layout->regs_bar_offset, layout->bar, layout->regs_size);
+        error_append_hint(errp, "x-msix-relocation= moves these to another "
+                          "BAR.\n");
         return false;
     }
     return true;
@@ -461,7 +341,7 @@ static void vfio_cxl_warn_surplus(const VFIOCXL *cxl)
 /* Linux looks for a decoder of the bridge that says the same */
 static void vfio_cxl_warn_passthrough(const VFIOCXL *cxl)
 {
-    if (cxl->mode == VFIO_CXL_MODE_LOCKED && cxl->topo.passthrough) {
+    if (cxl->mode == VFIO_CXL_DECODERS_LOCKED && cxl->topo.passthrough) {
         const char *id = vfio_cxl_topology_label(cxl->topo.bridge);
 
         warn_report(VFIO_MSG_PREFIX "CXL: the decoders are locked and the host "
@@ -472,38 +352,19 @@ static void vfio_cxl_warn_passthrough(const VFIOCXL *cxl)
     }
 }
 
-/* The decoders of the bridge that QEMU is to commit must not be the guest's */
-static bool vfio_cxl_check_bridge(VFIOCXL *cxl, Error **errp)
-{
-    unsigned n;
-
-    for (n = 0; !cxl->topo.passthrough && n < cxl->planned; n++) {
-        if (!cxl_host_decoder_is_free(cxl->topo.host, n)) {
-            error_setg(errp, "CXL: HDM decoder %u of pxb-cxl '%s' is committed "
-                       "by the guest, expected it free; have the guest "
-                       "uncommit it, or set x-cxl-decoders=guest", n,
-                       vfio_cxl_topology_label(cxl->topo.bridge));
-            return false;
-        }
-    }
-    return true;
-}
-
 /*
- * The device is refused because of @err, which is freed.  Where its decoders
- * can be hidden x-cxl-decoders=off still gives the guest a plain PCI device.
+ * The device is refused, @err goes to @errp.  Where its decoders can be hidden
+ * x-cxl-decoders=off still gives the guest a plain PCI device.
  */
 static void vfio_cxl_refuse_device(VFIOCXL *cxl, Error *err, Error **errp)
 {
-    VFIOCXLLayout place;
+    VFIOCXLLayout layout;
 
-    if (vfio_cxl_contract_read_place(&cxl->vdev->vbasedev, &place, NULL)) {
-        error_setg(errp, "%s; x-cxl-decoders=off uses the device as a plain "
-                   "PCI device", error_get_pretty(err));
-        error_free(err);
-    } else {
-        error_propagate(errp, err);
+    if (vfio_cxl_contract_find_regs(&cxl->vdev->vbasedev, &layout, NULL)) {
+        error_append_hint(&err, "x-cxl-decoders=off uses the device as a plain "
+                          "PCI device.\n");
     }
+    error_propagate(errp, err);
 }
 
 /* What the kernel says of the device, and the DVSEC that it has */
@@ -524,23 +385,34 @@ static bool vfio_cxl_read_device(VFIOCXL *cxl, Error **errp)
                                errp);
 }
 
-/* Where it sits, and what becomes of it there */
-static bool vfio_cxl_place(VFIOCXL *cxl, Error **errp)
+/* Mode, port, bridge and window, and what firmware commits there */
+static bool vfio_cxl_check_topology(VFIOCXL *cxl, Error **errp)
 {
     if (!vfio_cxl_choose_mode(cxl, errp) ||
         !vfio_cxl_topology_find(PCI_DEVICE(cxl->vdev),
                                 vfio_cxl_window_need(cxl), &cxl->topo, errp)) {
         return false;
     }
-    trace_vfio_cxl_place(cxl->vdev->vbasedev.name,
-                         vfio_cxl_mode_names[cxl->mode],
-                         cxl->topo.window->index, cxl->topo.window->base,
-                         cxl->topo.window->size, cxl->topo.passthrough);
-    return vfio_cxl_make_plan(cxl, errp) && vfio_cxl_check_bridge(cxl, errp);
+    trace_vfio_cxl_check_topology(cxl->vdev->vbasedev.name,
+                                  VfioCxlDecoders_str(cxl->mode),
+                                  cxl->topo.window->index,
+                                  cxl->topo.window->base,
+                                  cxl->topo.window->size,
+                                  cxl->topo.passthrough);
+    if (cxl->mode != VFIO_CXL_DECODERS_LOCKED) {
+        return true;
+    }
+    cxl->firmware = (VFIOCXLFirmware) {
+        .vbasedev = &cxl->vdev->vbasedev,
+        .layout = &cxl->layout,
+        .topo = &cxl->topo,
+        .hdm = &cxl->hdm,
+    };
+    return vfio_cxl_firmware_merge(&cxl->firmware, errp);
 }
 
 /* Decoders, ranges, migration blocker and memory; the overlay comes last */
-static bool vfio_cxl_build(VFIOCXL *cxl, Error **errp)
+static bool vfio_cxl_realize_memory(VFIOCXL *cxl, Error **errp)
 {
     VFIODevice *vbasedev = &cxl->vdev->vbasedev;
     Error *err = NULL;
@@ -559,12 +431,12 @@ static bool vfio_cxl_build(VFIOCXL *cxl, Error **errp)
     };
     cxl->config.vdev = cxl->vdev;
     cxl->config.cache_capable = cxl->layout.cache_capable;
-    cxl->config.guest_owned = cxl->mode == VFIO_CXL_MODE_GUEST;
+    cxl->config.guest_owned = cxl->mode == VFIO_CXL_DECODERS_GUEST;
     cxl->config.mem = &cxl->mem;
     cxl->config.hdm = &cxl->hdm;
     vfio_cxl_config_init(&cxl->config);
     /* Every reset does this again; here it can still be refused */
-    if (!vfio_cxl_firmware_init(cxl, &err)) {
+    if (!vfio_cxl_init_decoders(cxl, &err)) {
         vfio_cxl_refuse_device(cxl, err, errp);
         return false;
     }
@@ -595,16 +467,15 @@ static void vfio_cxl_add_overlay(VFIOCXL *cxl, uint64_t start)
  */
 static bool vfio_cxl_setup_plain(VFIOCXL *cxl, Error **errp)
 {
+    ERRP_GUARD();
     VFIOPCIDevice *vdev = cxl->vdev;
     VFIOCXLLayout *layout = &cxl->layout;
     uint64_t start, end;
-    Error *err = NULL;
 
-    cxl->mode = VFIO_CXL_MODE_OFF;
-    if (!vfio_cxl_contract_read_place(&vdev->vbasedev, layout, &err)) {
-        error_setg(errp, "%s; without that the physical decoders cannot be "
-                   "hidden from the guest", error_get_pretty(err));
-        error_free(err);
+    cxl->mode = VFIO_CXL_DECODERS_OFF;
+    if (!vfio_cxl_contract_find_regs(&vdev->vbasedev, layout, errp)) {
+        error_append_hint(errp, "Without that the physical decoders cannot be "
+                          "hidden from the guest.\n");
         return false;
     }
     start = ROUND_DOWN(layout->regs_bar_offset, CXL2_COMPONENT_CM_REGION_SIZE);
@@ -638,8 +509,8 @@ static bool vfio_cxl_is_plain(VFIOCXL *cxl)
     VFIOPCIDevice *vdev = cxl->vdev;
     Error *err = NULL;
 
-    if (vdev->cxl_mode != VFIO_CXL_MODE_AUTO) {
-        return vdev->cxl_mode == VFIO_CXL_MODE_OFF;
+    if (vdev->cxl_mode != VFIO_CXL_DECODERS_AUTO) {
+        return vdev->cxl_mode == VFIO_CXL_DECODERS_OFF;
     }
     if (!vfio_cxl_topology_is_cxl(PCI_DEVICE(vdev), &err)) {
         warn_report(VFIO_MSG_PREFIX "%s; used as a plain PCI device without "
@@ -669,16 +540,16 @@ static bool vfio_cxl_setup_memory(VFIOCXL *cxl, Error **errp)
         return false;
     }
     trace_vfio_cxl_setup(vbasedev->name,
-                         vfio_cxl_contract_name(layout->contract), layout->bar,
+                         VfioCxlContract_str(layout->contract), layout->bar,
                          layout->regs_bar_offset + layout->hdm_offset,
                          layout->decoder_count, layout->committed,
                          layout->mem_size);
-    /* After these two nothing fails */
-    if (!vfio_cxl_place(cxl, errp)) {
+    /* Behind these two nothing fails */
+    if (!vfio_cxl_check_topology(cxl, errp)) {
         return false;
     }
-    if (!vfio_cxl_build(cxl, errp)) {
-        vfio_cxl_release_bridge(cxl);
+    if (!vfio_cxl_realize_memory(cxl, errp)) {
+        vfio_cxl_firmware_release(&cxl->firmware);
         return false;
     }
     cxl->bridge_changed.notify = vfio_cxl_bridge_changed;
@@ -688,14 +559,10 @@ static bool vfio_cxl_setup_memory(VFIOCXL *cxl, Error **errp)
     vfio_cxl_add_overlay(cxl, layout->regs_bar_offset);
     vfio_cxl_warn_surplus(cxl);
     vfio_cxl_warn_passthrough(cxl);
-    cxl->qom = (VFIOCXLQom) {
-        .layout = layout,
-        .topo = &cxl->topo,
-        .hdm = &cxl->hdm,
-        .mem = &cxl->mem,
-        .mode = vfio_cxl_mode_names[cxl->mode],
-    };
-    vfio_cxl_qom_add(&cxl->qom, OBJECT(vdev));
+    object_property_add(OBJECT(vdev), "x-cxl", "VfioCxlInfo",
+                        vfio_cxl_get_info, NULL, NULL, cxl);
+    object_property_set_description(OBJECT(vdev), "x-cxl",
+                                    "What of its CXL memory the guest finds");
 
     if (!phase_check(PHASE_MACHINE_READY)) {
         cxl->machine_done.notify = vfio_cxl_machine_done;
@@ -726,9 +593,9 @@ bool vfio_cxl_setup(VFIOPCIDevice *vdev, Error **errp)
 
 static void vfio_cxl_exit_memory(VFIOCXL *cxl)
 {
-    vfio_cxl_qom_del(&cxl->qom, OBJECT(cxl->vdev));
+    object_property_del(OBJECT(cxl->vdev), "x-cxl");
     notifier_remove(&cxl->bridge_changed);
-    vfio_cxl_release_bridge(cxl);
+    vfio_cxl_firmware_release(&cxl->firmware);
     if (cxl->machine_done.notify) {
         qemu_remove_machine_init_done_notifier(&cxl->machine_done);
     }
@@ -745,7 +612,7 @@ void vfio_cxl_exit(VFIOPCIDevice *vdev)
     }
     qemu_remove_exit_notifier(&cxl->exit);
     memory_region_del_subregion(vdev->bars[cxl->layout.bar].mr, &cxl->regs.mr);
-    if (cxl->mode != VFIO_CXL_MODE_OFF) {
+    if (cxl->mode != VFIO_CXL_DECODERS_OFF) {
         vfio_cxl_exit_memory(cxl);
     }
 
@@ -763,7 +630,7 @@ void vfio_cxl_finalize(VFIOPCIDevice *vdev)
     if (!cxl) {
         return;
     }
-    if (cxl->mode != VFIO_CXL_MODE_OFF) {
+    if (cxl->mode != VFIO_CXL_DECODERS_OFF) {
         vfio_cxl_memory_finalize(&cxl->mem);
     }
     g_clear_pointer(&vdev->cxl, g_free);

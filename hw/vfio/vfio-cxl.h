@@ -13,23 +13,15 @@
 #include "hw/vfio/types.h"
 #include "system/memory.h"
 
-/* Who programs the HDM decoders that the guest sees */
-typedef enum VFIOCXLMode {
-    VFIO_CXL_MODE_AUTO,         /* locked if firmware committed them */
-    VFIO_CXL_MODE_LOCKED,       /* QEMU, in firmware's place, and locks them */
-    VFIO_CXL_MODE_GUEST,        /* the guest */
-    VFIO_CXL_MODE_OFF,          /* nobody: CXL is left out */
-} VFIOCXLMode;
-
 typedef struct VFIOCXL VFIOCXL;
 
 /* Properties that both device types have */
 void vfio_cxl_class_init(ObjectClass *klass);
 
 /*
- * Learn what the device has, check where it sits, lay the overlay over its
- * BAR.  Called in realize, with config space and BARs set up.  False with
- * @errp set where the device cannot be served, nothing is left behind then.
+ * Probe the kernel for CXL memory, check the topology, map the overlay over the
+ * BAR.  Called in realize, with config space and BARs set up.  False with @errp
+ * set where the device cannot be served, nothing is left behind then.
  */
 bool vfio_cxl_setup(VFIOPCIDevice *vdev, Error **errp);
 

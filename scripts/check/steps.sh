@@ -42,6 +42,8 @@ for arch in aarch64 x86_64; do
     step "vfio-cxl-test-$arch-shadow"   tap   qtest $arch tests/qtest/vfio-cxl-test CXL_TYPE2_CONTRACT=shadow
     step "vfio-cxl-config-test-$arch"   tap   qtest $arch tests/qtest/vfio-cxl-config-test
     step "vfio-cxl-config-test-$arch-shadow" tap qtest $arch tests/qtest/vfio-cxl-config-test CXL_TYPE2_CONTRACT=shadow
+    step "vfio-cxl-refuse-test-$arch"   tap   qtest $arch tests/qtest/vfio-cxl-refuse-test
+    step "vfio-cxl-refuse-test-$arch-shadow" tap qtest $arch tests/qtest/vfio-cxl-refuse-test CXL_TYPE2_CONTRACT=shadow
     step "vfio-cxl-life-test-$arch"     tap   qtest $arch tests/qtest/vfio-cxl-life-test
     step "vfio-cxl-fault-test-$arch"    tap   qtest $arch tests/qtest/vfio-cxl-fault-test
     step "vfio-cxl-dma-test-$arch"      tap   qtest $arch tests/qtest/vfio-cxl-dma-test \
@@ -58,7 +60,7 @@ for arch in aarch64 x86_64; do
     step "bios-tables-$arch-red"        tap   scripts/check/bios-tables --red $arch
 done
 
-# What is refused, and what happens over time, does not depend on the machine, so the other
+# What happens over time, and with each fault, does not depend on the machine, so the other
 # generation is shown on one. The guest's decoders do not depend on the generation: one each.
 for t in fault life; do
     step "vfio-cxl-$t-test-aarch64-shadow" tap qtest aarch64 "tests/qtest/vfio-cxl-$t-test" CXL_TYPE2_CONTRACT=shadow

@@ -139,7 +139,7 @@ check_am() { am_gives "on/$1" "blocks/$1" "$1"; }
 check_am_all() { am_gives base series $(series_blocks); }
 
 # check_checkpatch NAME MAIL. series/checkpatch-allowed forgives a complaint:
-#     PATCH | part of its text | why it is right here
+#     PATCH or * | part of its text | why it is right here
 check_checkpatch() {
     local name=$1 mail=$2 line what text forgiven
     # --no-signoff: whoever submits signs.
@@ -149,7 +149,7 @@ check_checkpatch() {
             while IFS='|' read -r what text why; do
                 case $what in ''|'#'*) continue ;; esac
                 what=$(xargs <<<"$what") text=$(sed 's/^ *//; s/ *$//' <<<"$text")
-                if [ "$what" = "$name" ] && [[ $line == *"$text"* ]] && [ -n "${why// /}" ]; then forgiven=1; fi
+                if [[ $what == "$name" || $what == '*' ]] && [[ $line == *"$text"* ]] && [ -n "${why// /}" ]; then forgiven=1; fi
             done < <(cat "$SERIES/checkpatch-allowed" 2>/dev/null || true)
             if [ -n "$line" ] && [ -z "$forgiven" ]; then echo "$line"; fi
         done

@@ -309,8 +309,8 @@ model() {
     read -r -t 10 _said <&7 && echo "$_said"
 }
 
-# qtests PROGRAM ARCH PATTERN...: a test program of QEMU's for CXL devices, vfio-cxl or
-# vfio-cxl-life, with vfio-pci in vfio-user-pci's place: those of its cases whose names below
+# qtests PROGRAM ARCH PATTERN...: a test program of QEMU's for CXL devices, vfio-cxl,
+# vfio-cxl-life or vfio-cxl-refuse, with vfio-pci in vfio-user-pci's place: those of its cases whose names below
 # /ARCH/PROGRAM/ begin with a PATTERN; all without one.
 qtests_failed=0
 qtests() {

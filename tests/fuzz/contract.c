@@ -180,7 +180,7 @@ static void check(Kernel *k, const VFIOCXLLayout *l)
     g_assert((l->regs_bar_offset + l->hdm_offset) % 4 == 0);
     g_assert(l->mem_size && l->mem_size % VFIO_CXL_HDM_UNIT == 0);
     g_assert(l->decoder_count &&
-             l->decoder_count <= VFIO_CXL_HDM_MAX_DECODERS);
+             l->decoder_count <= HDM_DECODE_MAX);
     g_assert(l->hdm_size >= VFIO_CXL_HDM_BLOCK_SIZE(l->decoder_count));
     g_assert(l->committed <= l->decoder_count);
     g_assert(l->committed || !l->by_firmware);
@@ -203,7 +203,7 @@ static void use(Kernel *k, const VFIOCXLLayout *l)
     Error *err = NULL;
 
     vfio_cxl_contract_memory_ready(&k->vbasedev, l);
-    if (!vfio_cxl_contract_tell_base(&k->vbasedev, l, l->decoder_count - 1,
+    if (!vfio_cxl_contract_set_base(&k->vbasedev, l, l->decoder_count - 1,
                                      0x1234560000000ULL, &err)) {
         g_assert(err);
         error_free(err);

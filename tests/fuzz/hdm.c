@@ -17,25 +17,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { HEADER = 4, STEP = 12 };
 
 typedef struct Window {
-    uint64_t first, end;            /* what judge() lets pass */
+    uint64_t first, end;            /* what validate_commit() lets pass */
     unsigned changes;               /* calls of changed() */
-    VFIOCXLHdmRange allowed[VFIO_CXL_HDM_MAX_DECODERS];
+    VFIOCXLHdmRange allowed[HDM_DECODE_MAX];
 } Window;
 
 /* What the decoder block says of each decoder */
 typedef struct View {
-    bool decodes[VFIO_CXL_HDM_MAX_DECODERS];
-    bool locked[VFIO_CXL_HDM_MAX_DECODERS];     /* when it was committed */
-    VFIOCXLHdmRange ranges[VFIO_CXL_HDM_MAX_DECODERS];
-    uint8_t registers[VFIO_CXL_HDM_BLOCK_SIZE(VFIO_CXL_HDM_MAX_DECODERS)];
+    bool decodes[HDM_DECODE_MAX];
+    bool locked[HDM_DECODE_MAX];     /* when it was committed */
+    VFIOCXLHdmRange ranges[HDM_DECODE_MAX];
+    uint8_t registers[VFIO_CXL_HDM_BLOCK_SIZE(HDM_DECODE_MAX)];
 } View;
 
-static const char *judge(void *opaque, unsigned n, const VFIOCXLHdmRange *range)
+static const char *validate_commit(void *opaque, unsigned n,
+                                   const VFIOCXLHdmRange *range)
 {
     Window *w = opaque;
 
-    /* Everything but the window has been judged already */
-    g_assert(n < VFIO_CXL_HDM_MAX_DECODERS && range->size);
+    /* Everything but the window has been checked already */
+    g_assert(n < HDM_DECODE_MAX && range->size);
     g_assert(range->base + range->size > range->base);
     g_assert((range->base | range->size | range->dpa) % VFIO_CXL_HDM_UNIT == 0);
     if (range->base < w->first || range->base + range->size > w->end) {
@@ -52,14 +53,14 @@ static void changed(void *opaque)
     w->changes++;
 }
 
-static const VFIOCXLHdmOps ops = { .judge = judge, .changed = changed };
+static const VFIOCXLHdmOps ops = { .validate_commit = validate_commit, .changed = changed };
 
 static void look(const VFIOCXLHdm *hdm, View *view)
 {
     size_t i;
 
     memset(view, 0, sizeof(*view));
-    for (i = 0; i < VFIO_CXL_HDM_MAX_DECODERS; i++) {
+    for (i = 0; i < HDM_DECODE_MAX; i++) {
         view->decodes[i] = vfio_cxl_hdm_decodes(hdm, i, &view->ranges[i]);
     }
     for (i = 0; i < sizeof(view->registers); i++) {
@@ -69,7 +70,7 @@ static void look(const VFIOCXLHdm *hdm, View *view)
 
 static uint32_t control(const View *view, unsigned n)
 {
-    return ldl_le_p(view->registers + A_VFIO_CXL_HDM_DECODER0_CTRL +
+    return ldl_le_p(view->registers + VFIO_CXL_HDM_REG(DECODER0_CTRL) +
                     n * VFIO_CXL_HDM_DECODER_STRIDE);
 }
 
@@ -78,10 +79,10 @@ static bool bit(uint32_t ctrl, uint32_t mask)
     return ctrl & mask;
 }
 
-#define COMMITTED R_VFIO_CXL_HDM_DECODER0_CTRL_COMMITTED_MASK
-#define FAILED    R_VFIO_CXL_HDM_DECODER0_CTRL_ERROR_NOT_COMMITTED_MASK
-#define COMMIT    R_VFIO_CXL_HDM_DECODER0_CTRL_COMMIT_MASK
-#define LOCK      R_VFIO_CXL_HDM_DECODER0_CTRL_LOCK_ON_COMMIT_MASK
+#define COMMITTED R_CXL_HDM_DECODER0_CTRL_COMMITTED_MASK
+#define FAILED    R_CXL_HDM_DECODER0_CTRL_ERR_MASK
+#define COMMIT    R_CXL_HDM_DECODER0_CTRL_COMMIT_MASK
+#define LOCK      R_CXL_HDM_DECODER0_CTRL_LOCK_ON_COMMIT_MASK
 
 /* What holds at any time */
 static void check(const VFIOCXLHdm *hdm, const Window *w, const View *v)
@@ -90,7 +91,7 @@ static void check(const VFIOCXLHdm *hdm, const Window *w, const View *v)
     bool more = true;
     unsigned n;
 
-    for (n = 0; n < VFIO_CXL_HDM_MAX_DECODERS; n++) {
+    for (n = 0; n < HDM_DECODE_MAX; n++) {
         const VFIOCXLHdmRange *r = &v->ranges[n];
         uint32_t ctrl = control(v, n);
 
@@ -119,8 +120,8 @@ static void check_locked(const View *before, const View *after)
 {
     unsigned n;
 
-    for (n = 0; n < VFIO_CXL_HDM_MAX_DECODERS; n++) {
-        size_t at = A_VFIO_CXL_HDM_DECODER0_BASE_LO +
+    for (n = 0; n < HDM_DECODE_MAX; n++) {
+        size_t at = VFIO_CXL_HDM_REG(DECODER0_BASE_LO) +
                     n * VFIO_CXL_HDM_DECODER_STRIDE;
 
         if (before->locked[n]) {
@@ -135,7 +136,7 @@ static void track_locks(const View *before, View *now)
 {
     unsigned n;
 
-    for (n = 0; n < VFIO_CXL_HDM_MAX_DECODERS; n++) {
+    for (n = 0; n < HDM_DECODE_MAX; n++) {
         uint32_t ctrl = control(now, n);
 
         now->locked[n] = bit(ctrl, COMMITTED) &&
@@ -160,7 +161,7 @@ static void step(VFIOCXLHdm *hdm, Window *w, const uint8_t *in, View *now)
         break;
     case 1:
         /* In ascending order, as its callers have to */
-        n = in[1] % (VFIO_CXL_HDM_MAX_DECODERS + 2);
+        n = in[1] % (HDM_DECODE_MAX + 2);
         if (n >= hdm->count || !bit(control(&before, n), COMMITTED)) {
             vfio_cxl_hdm_firmware_commit(hdm, n, value & 0x7ffff0000000,
                                          (uint64_t)in[2] << 28,

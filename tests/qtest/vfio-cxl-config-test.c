@@ -559,9 +559,9 @@ static const PlainCase plain_cases[] = {
         .args = TOPOLOGY,
         .device = "'bus': 'pcie.0'",
         .says = "CXL: the device is on root bus 'pcie.0' itself, expected it "
-                "below a cxl-rp on a pxb-cxl; set its bus= to the id of such a "
-                "root port; used as a plain PCI device without its CXL memory, "
-                "x-cxl-decoders=off says that this is meant",
+                "below a cxl-rp on a pxb-cxl; used as a plain PCI device "
+                "without its CXL memory, x-cxl-decoders=off says that this is "
+                "meant",
     }, {
         .name = "plain/pcie-root-port",
         .args = "-device pcie-root-port,id=rp0,bus=pcie.0,chassis=0,slot=0 ",
@@ -615,7 +615,7 @@ typedef struct NotHidden {
 } NotHidden;
 
 #define CANNOT_HIDE \
-    "; without that the physical decoders cannot be hidden from the guest"
+    "\nWithout that the physical decoders cannot be hidden from the guest."
 
 /* Where QEMU does not know what to hide, it gives nothing */
 static const NotHidden not_hidden[] = {

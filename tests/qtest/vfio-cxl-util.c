@@ -29,9 +29,9 @@ static const Board boards[] = {
         .short_cpu = "-cpu cortex-a57",
         .short_size = "16384G",
         .short_text = "CXL: window cxl-fmw.0 does not fit the guest's physical "
-                      "address space, so it has no address; raise the address "
-                      "bits (-cpu with more of them, phys-bits= on x86) or "
-                      "lower cxl-fmw.0.size",
+                      "address space, so it has no address, expected one\n"
+                      "Raise the address bits (-cpu with more of them, "
+                      "phys-bits= on x86) or lower cxl-fmw.0.size.",
     }, {
         .arch = "x86_64",
         .machine = "-machine q35,cxl=on,memory-backend=mem "
@@ -775,6 +775,14 @@ void hdm_program(Vm *vm, uint64_t base, uint64_t size, uint32_t ctrl)
     qtest_writel(vm->qts, hdm_at(0, HDM_CTRL(0)), ctrl);
 }
 
+char *second_device_arg(Model *m, const char *bus)
+{
+    return g_strdup_printf("-device '{\"driver\": \"vfio-user-pci\", "
+                           "\"id\": \"dev1\", \"bus\": \"%s\", "
+                           "\"socket\": {\"type\": \"unix\", "
+                           "\"path\": \"%s\"}}' ", bus, m->socket);
+}
+
 int run_qemu(const char *args, char **output)
 {
     g_autofree char *all = common_args(args);
@@ -849,9 +857,9 @@ QDict *device_get(Vm *vm, const char *property)
 void assert_decoder(Vm *vm, unsigned n, const char *state, bool locked,
                     uint64_t base, uint64_t size, uint64_t dpa)
 {
-    QDict *answer = device_get(vm, "x-cxl-hdm-decoders");
-    QList *list = qobject_to(QList, qdict_get(answer, "return"));
-    const QListEntry *it = qlist_first(list);
+    QDict *answer = device_get(vm, "x-cxl");
+    QDict *info = qdict_get_qdict(answer, "return");
+    const QListEntry *it = qlist_first(qdict_get_qlist(info, "decoders"));
     QDict *d;
 
     while (n--) {

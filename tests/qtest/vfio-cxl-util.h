@@ -336,6 +336,9 @@ void hdm_program(Vm *vm, uint64_t base, uint64_t size, uint32_t ctrl);
  */
 int run_qemu(const char *args, char **output);
 
+/* -device of a second model, dev1, at root port @bus; to be freed */
+char *second_device_arg(Model *m, const char *bus);
+
 /* QEMU with @args ends with status 1 and says @wanted */
 void assert_refused(const char *args, const char *wanted);
 
@@ -346,7 +349,7 @@ void assert_device_add_fails(Vm *vm, Model *m, const char *members,
 /* The answer to qom-get of @property of device "dev0"; to be unreferenced */
 QDict *device_get(Vm *vm, const char *property);
 
-/* Property x-cxl-hdm-decoders of that device says this of decoder @n */
+/* Property x-cxl of that device says this of decoder @n */
 void assert_decoder(Vm *vm, unsigned n, const char *state, bool locked,
                     uint64_t base, uint64_t size, uint64_t dpa);
 

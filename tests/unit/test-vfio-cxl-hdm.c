@@ -97,8 +97,8 @@ typedef struct Fixture {
     const char *why;            /* the last reason told */
 } Fixture;
 
-static const char *owner_judge(void *opaque, unsigned n,
-                               const VFIOCXLHdmRange *range)
+static const char *owner_validate_commit(void *opaque, unsigned n,
+                                         const VFIOCXLHdmRange *range)
 {
     Fixture *f = opaque;
 
@@ -119,7 +119,7 @@ static void owner_changed(void *opaque)
 }
 
 static const VFIOCXLHdmOps owner_ops = {
-    .judge = owner_judge,
+    .validate_commit = owner_validate_commit,
     .refused = owner_refused,
     .changed = owner_changed,
 };

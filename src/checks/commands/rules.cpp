@@ -121,7 +121,6 @@ const std::vector<Rule> &rules() {
         {".", R"(scripts/record-sysfs$)", Script, "a line of docs/preflight.md runs it"},
         {".", R"(scripts/series/series check$)", Script, "another step of make check runs it"},
         {".", R"(build/bin/cxl-type2-bench$)", Script, "make bench calls it, and takes minutes"},
-        {".", R"(build/cpp/check-refusals$)", Script, "scripts/check/tests/refusals runs it"},
         {".", R"(build/cpp/check-commands --list$)", PrintsAndExits},
         {".", R"(build/cpp/check-)", ScriptOfAStep, "it is a step of make check"},
         {".", R"(scripts/check/conformance-table$)", Script, "wants the output of the steps nested-*"},
