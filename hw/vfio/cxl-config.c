@@ -16,8 +16,8 @@
 #include "trace.h"
 
 /*
- * CXL r3.1 Section 8.1.3: PCIe DVSEC for CXL Devices.  Offset of a register from
- * the start of the extended capability, and its fields.
+ * CXL r3.1 Section 8.1.3: PCIe DVSEC for CXL Devices.  Offset of a register in
+ * the extended capability, and the fields of registers.
  */
 #define DVSEC(reg)                      offsetof(CXLDVSECDevice, reg)
 FIELD(DVSEC_CAPABILITY, CACHE, 0, 1)

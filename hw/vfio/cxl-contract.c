@@ -194,7 +194,7 @@ static struct vfio_info_cap_header *device_cap(VFIODevice *vbasedev,
 {
     struct vfio_info_cap_header *hdr;
     size_t at, end;
-    int ret = vfio_device_get_info(vbasedev, buf);
+    int ret = vfio_device_read_info(vbasedev, buf);
 
     if (ret) {
         error_setg_errno(errp, -ret, "CXL: reading the device info failed");

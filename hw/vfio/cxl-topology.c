@@ -71,7 +71,7 @@ static bool find_port(PCIDevice *pdev, VFIOCXLTopology *topo, PCIBus **root,
                    (*root)->qbus.name);
         return false;
     }
-    if (!object_dynamic_cast(OBJECT(port), "cxl-rp")) {
+    if (!object_dynamic_cast(OBJECT(port), TYPE_CXL_ROOT_PORT)) {
         error_setg(errp, "CXL: '%s' above the device is a %s, expected a "
                    "cxl-rp", vfio_cxl_topology_label(port),
                    object_get_typename(OBJECT(port)));

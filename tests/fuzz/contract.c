@@ -98,7 +98,7 @@ vfio_get_region_info_cap(struct vfio_region_info *info, uint16_t id)
            find(info, info->cap_offset, id) : NULL;
 }
 
-int vfio_device_get_info(VFIODevice *vbasedev, struct vfio_device_info **info)
+int vfio_device_read_info(VFIODevice *vbasedev, struct vfio_device_info **info)
 {
     Kernel *k = container_of(vbasedev, Kernel, vbasedev);
     struct vfio_device_info *said = (void *)k->image->device;

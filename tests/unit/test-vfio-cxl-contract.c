@@ -87,7 +87,7 @@ vfio_get_region_info_cap(struct vfio_region_info *info, uint16_t id)
     return NULL;
 }
 
-int vfio_device_get_info(VFIODevice *vbasedev, struct vfio_device_info **info)
+int vfio_device_read_info(VFIODevice *vbasedev, struct vfio_device_info **info)
 {
     Fake *f = container_of(vbasedev, Fake, vbasedev);
 
