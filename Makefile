@@ -52,6 +52,11 @@ check-nested: all ## vfio-pci with a real kernel's VFIO and KVM: a Linux host in
 		nested-kvm-arm64-live nested-kvm-arm64-shadow
 	@scripts/check/conformance-table
 
+.PHONY: check-mutations
+check-mutations: all ## take each gate out of QEMU's CXL code and see a named test turn red
+	@scripts/qemu/build tests
+	@scripts/check/mutations
+
 .PHONY: nested-shell
 nested-shell: all ## a shell in that host (CONTRACT=live|shadow ARCH=amd64|arm64)
 	@scripts/qemu/build tests

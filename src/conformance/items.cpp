@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What the kernel's own selftest asserts of a CXL Type-2 device, one test per item and of that
-// number. Items of the shadow generation alone are called Shadow. The tests write to the device's
-// memory and reset it.
+// number. Items of the shadow generation alone are called Shadow, what the newest live generation
+// changed V6. The tests write to the device's memory and reset it.
 #include "base/guard.h"
 #include "conformance/options.h"
 #include "cxl/component.h"
@@ -12,8 +12,10 @@
 
 #include <algorithm>
 #include <gtest/gtest.h>
+#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 #include <optional>
+#include <thread>
 #include <unistd.h>
 
 namespace type2::conformance {
@@ -31,7 +33,10 @@ constexpr std::uint32_t LockCommit = hdm::Commit | hdm::LockOnCommit;
 constexpr std::uint64_t Page = 4096;
 constexpr std::uint64_t LargePage = 2 << 20;
 constexpr std::uint16_t ViralEnable = 1U << 14;
+constexpr std::uint16_t D3hot = 3;
 constexpr auto ResetTimeout = std::chrono::seconds(2);
+// The longest Memory_Active_Timeout that CXL r3.1 section 8.1.3.8.2 has and a user waits for.
+constexpr auto ActiveTimeout = std::chrono::seconds(16);
 
 class Conformance : public ::testing::Test {
   protected:
@@ -171,6 +176,33 @@ class Conformance : public ::testing::Test {
         EXPECT_TRUE(done.has_value()) << done.error().text;
     }
 
+    /// Offset of PMCSR (PCIe r6.0 section 7.5.2.2), 0: the function has no power management.
+    std::uint32_t power_control() {
+        std::uint32_t at = get(Config, 0x34) & 0xfc;
+        for (int steps = 0; at != 0 && steps < 48; ++steps) {
+            const auto header = get(Config, at);
+            if ((header & 0xff) == PCI_CAP_ID_PM) {
+                return at + 4;
+            }
+            at = (header >> 8) & 0xfc;
+        }
+        return 0;
+    }
+
+    /// Waits for Memory_Active of the CXL Device DVSEC, which may come late after a reset.
+    void await_memory() {
+        const auto at = dvsec(cxl::DvsecDevice);
+        ASSERT_NE(at, 0U);
+        const auto until = std::chrono::steady_clock::now() + ActiveTimeout;
+        const auto active = [&] {
+            return (get(Config, at + cxl::dvsec::Range1SizeLow) & cxl::dvsec::MemoryActive) != 0;
+        };
+        while (!active() && std::chrono::steady_clock::now() < until) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        }
+        EXPECT_TRUE(active()) << "Memory_Active is not set after " << ActiveTimeout.count() << " s";
+    }
+
     std::unique_ptr<Target> target_;
     TargetDevice device_;
     std::optional<TargetRegion> memory_;
@@ -194,6 +226,11 @@ class Conformance : public ::testing::Test {
         GTEST_SKIP() << "an item of the shadow generation";                                        \
     }                                                                                              \
     REQUIRE_REGIONS()
+#define V6_ONLY()                                                                                  \
+    if (!options().v6) {                                                                           \
+        GTEST_SKIP() << "an item of the live generation since v6, --v6 asks for it";               \
+    }                                                                                              \
+    LIVE_ONLY()
 #define COMMITTED_ONLY()                                                                           \
     if (!committed(0) && (control(0) & hdm::Commit) == 0) {                                        \
         GTEST_SKIP() << "firmware did not commit decoder 0";                                       \
@@ -498,6 +535,61 @@ TEST_F(Conformance, Shadow07_SkipIsAbsorbed) {
     EXPECT_TRUE(put(regs_index_, decoder(0) + hdm::SkipLow, 0x70000000).has_value());
     EXPECT_TRUE(put(regs_index_, decoder(0) + hdm::SkipHigh, 0x77).has_value());
     EXPECT_EQ(pair(0, hdm::SkipLow), before);
+}
+
+TEST_F(Conformance, V6_01_MemoryAnswersWithMemorySpaceOff) {
+    V6_ONLY();
+    COMMITTED_ONLY();
+    await_memory();
+    put16(PCI_COMMAND, 0);
+    EXPECT_TRUE(read(memory_index_, 0, 4).has_value());
+}
+
+TEST_F(Conformance, V6_02_CompRegsFailWithMemorySpaceOff) {
+    V6_ONLY();
+    put16(PCI_COMMAND, 0);
+    const auto refused = read(regs_index_, 0, 4);
+    ASSERT_FALSE(refused.has_value()) << "they answer";
+    EXPECT_EQ(refused.error().code, EIO);
+}
+
+TEST_F(Conformance, V6_03_DecoderIsBackAfterD3hot) {
+    V6_ONLY();
+    COMMITTED_ONLY();
+    const auto at = power_control();
+    if (at == 0) {
+        GTEST_SKIP() << "no power management capability";
+    }
+    const auto before = control(0);
+    const auto state = config16(at);
+    put16(at, static_cast<std::uint16_t>(state | D3hot));
+    EXPECT_FALSE(read(memory_index_, 0, 4).has_value()) << "the memory answers in D3hot";
+    put16(at, state);
+    put16(PCI_COMMAND, PCI_COMMAND_MEMORY); // a function without No_Soft_Reset lost it
+    EXPECT_EQ(control(0), before);
+    await_memory();
+    EXPECT_TRUE(read(memory_index_, 0, 4).has_value());
+}
+
+TEST_F(Conformance, V6_04_DwordsTogetherAreThoseReadSingly) {
+    V6_ONLY();
+    Bytes together(regs_->size);
+    const auto got = target_->read(regs_index_, 0, together);
+    ASSERT_TRUE(got.has_value()) << got.error().text;
+    ASSERT_EQ(*got, together.size());
+    for (std::uint64_t at = 0; at + 4 <= together.size(); at += 4) {
+        EXPECT_EQ(load<std::uint32_t>(ByteView(together).subspan(at)), get(regs_index_, at))
+            << "offset " << at;
+    }
+}
+
+TEST_F(Conformance, V6_05_MemoryIsActiveSomeTimeAfterAReset) {
+    V6_ONLY();
+    COMMITTED_ONLY();
+    ASSERT_TRUE(target_->reset().has_value());
+    put16(PCI_COMMAND, PCI_COMMAND_MEMORY);
+    await_memory();
+    EXPECT_TRUE(read(memory_index_, 0, 4).has_value());
 }
 
 } // namespace

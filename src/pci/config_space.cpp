@@ -8,12 +8,9 @@ namespace type2::pci {
 
 namespace {
 
-constexpr std::uint32_t PmOffset = 0x40;
 constexpr std::uint32_t MsixOffset = 0x50;
 constexpr std::uint32_t ExpressOffset = 0x60;
 
-constexpr std::uint32_t PmControl = 0x04;
-constexpr std::uint16_t PmStateMask = 0x3;
 constexpr std::uint32_t MsixControl = 0x02;
 constexpr std::uint32_t ExpressDevCtl = 0x08;
 constexpr std::uint16_t DevCtlFlr = 1U << 15;

@@ -30,6 +30,11 @@ inline constexpr std::uint32_t CapPointer = 0x34;
 inline constexpr std::uint16_t CommandMemory = 1U << 1;
 inline constexpr std::uint16_t CommandMaster = 1U << 2;
 
+// Where this device has its Power Management capability; PMCSR in it, PCIe r6.0 section 7.5.2.2.
+inline constexpr std::uint32_t PmOffset = 0x40;
+inline constexpr std::uint32_t PmControl = 0x04;
+inline constexpr std::uint16_t PmStateMask = 0x3;
+
 inline constexpr std::uint8_t CapIdPm = 0x01;
 inline constexpr std::uint8_t CapIdMsix = 0x11;
 inline constexpr std::uint8_t CapIdExpress = 0x10;

@@ -2,6 +2,7 @@
 // Every fault makes a difference that a client can see, and breaks nothing but the conversation.
 #include "cxl/dvsec.h"
 #include "model/faults/faults.h"
+#include "pci/config_space.h"
 #include "tests/harness.h"
 
 #include <fcntl.h>
@@ -86,6 +87,10 @@ class Conversation {
         read(0, 0x11200, 16);
         write(Memory, 0, std::uint32_t{0x12345678});
         read(Memory, 0, 4);
+        write(Config, pci::PmOffset + pci::PmControl, std::uint16_t{3});
+        read(Memory, 0, 4);
+        write(Config, pci::PmOffset + pci::PmControl, std::uint16_t{0});
+        read(CompRegs, base + 0x20, 4);
         say(vfio_user::Command::DeviceReset, ByteView());
         read(Memory, 0, 4);
         describe_memory_file();

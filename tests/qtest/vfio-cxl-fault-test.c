@@ -211,6 +211,23 @@ static void is_active_late(Vm *vm, Model *m, uint64_t base)
     assert_window_mapped(vm, m, base, SIZE, true);
 }
 
+/* In D3hot there is no memory, whatever the device answers */
+static void sleeps(Vm *vm, Model *m, uint64_t base)
+{
+    uint16_t control;
+    uint8_t pm;
+
+    pci_enable(vm, 0);
+    assert_window_mapped(vm, m, base, SIZE, true);
+    pm = find_cap(vm, 0, CAP_PM) + 4;
+    control = dev_read(vm, 0, pm);
+    dev_write16(vm, 0, pm, control | 3);
+    g_assert_cmphex(range_status(vm, 0, 0), ==, RANGE_VALID);
+    assert_window_mapped(vm, m, base, SIZE, false);
+    dev_write16(vm, 0, pm, control);
+    assert_window_mapped(vm, m, base, SIZE, true);
+}
+
 /*
  * A CXL reset of the guest's, of which the device never says how it went: the
  * memory is back once it answers
@@ -466,6 +483,7 @@ static const FaultCase faults[] = {
       "decoders")) },
     { "comp-regs-any-width", BOTH(ACCEPTED(reads_in_parts)) },
     { "comp-regs-past-end", BOTH(ACCEPTED(ends_where_it_ends)) },
+    { "comp-regs-lost-in-d3hot", BOTH(ACCEPTED(sleeps)) },
     { "comp-regs-write-fails", .live = ACCEPTED(works), .shadow = REFUSED(
       "CXL: writing component register 0x210 in region 10 failed: Operation "
       "not permitted") },
@@ -479,6 +497,7 @@ static const FaultCase faults[] = {
     { "memory-read-empty", BOTH(ACCEPTED(has_no_memory)) },
 
     /* The memory's file */
+    { "memory-read-asleep", BOTH(ACCEPTED(sleeps)) },
     { "memory-fd-missing", BOTH(TELLS(works, SLOW)) },
     { "memory-fd-small", BOTH(TELLS(works,
       "region 9 is not mapped, accesses will be slow: its file has 0x100000 "

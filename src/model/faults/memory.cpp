@@ -28,6 +28,16 @@ constexpr std::array kTable = {
           [](FaultView &view, Reply &reply) {
               cut_read(view, reply, MemoryRegion, [](std::uint32_t) { return 0U; });
           }},
+    Fault{"memory-read-asleep",
+          "answers reads of its memory in D3hot and with memory space off, too",
+          [](FaultView &view, Reply &reply) {
+              const auto found = access(view, Command::RegionRead);
+              if (found && found->region == MemoryRegion && reply.error != 0) {
+                  reply = Reply{};
+                  reply.payload = view.request.body;
+                  reply.payload.resize(reply.payload.size() + found->count);
+              }
+          }},
     // Memory files.
     Fault{"memory-fd-missing", "sends no file with its memory region",
           [](FaultView &view, Reply &reply) {

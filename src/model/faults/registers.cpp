@@ -2,6 +2,7 @@
 #include "cxl/component.h"
 #include "model/faults/edit.h"
 #include "model/faults/tables.h"
+#include "pci/config_space.h"
 #include "vfio/uapi.h"
 
 #include <cerrno>
@@ -253,6 +254,18 @@ constexpr std::array kTable = {
               const auto found = access(view, Command::RegionRead);
               if (found && ((found->offset | found->count) & 3) == 0) {
                   accept_anyway(reply, *found);
+              }
+          }},
+    Fault{"comp-regs-lost-in-d3hot", "forgets in D3hot what decoder 0 was committed with",
+          [](FaultView &view, Reply &reply) {
+              const auto *write = view.request.as<vfio_user::RegionWriteRequest>();
+              if (writes(view, ConfigRegion) &&
+                  write->access.offset == pci::PmOffset + pci::PmControl && !write->data.empty() &&
+                  (std::to_integer<unsigned>(write->data[0]) & pci::PmStateMask) != 0) {
+                  view.state.count = 1;
+              }
+              if (view.state.count != 0) {
+                  edit_control(view, reply, hdm::Commit | hdm::Committed, 0);
               }
           }},
     Fault{"comp-regs-write-fails", "refuses writes of COMP_REGS",
