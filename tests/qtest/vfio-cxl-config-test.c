@@ -257,6 +257,64 @@ static void function_reset(Vm *vm)
     dev_write16(vm, 0, express + 8, dev_read(vm, 0, express + 8) | 0x8000);
 }
 
+static char *get_said(const Capture *capture)
+{
+    g_autoptr(GError) err = NULL;
+    char *said = NULL;
+
+    g_file_get_contents(capture->path, &said, NULL, &err);
+    g_assert_no_error(err);
+    return said;
+}
+
+/* A write of @value to @addr: the memory is unmapped, then the device told */
+static void assert_closes_first(Vm *vm, const Capture *capture, uint16_t addr,
+                                uint16_t value)
+{
+    g_autofree char *write = g_strdup_printf("region 7 offset 0x%x count 2",
+                                             addr);
+    g_autofree char *before = get_said(capture);
+    g_autofree char *after = NULL;
+    const char *unmap, *told;
+
+    dev_write16(vm, 0, addr, value);
+    after = get_said(capture);
+    unmap = strstr(after + strlen(before), "vfio_cxl_memory_unmap ");
+    told = strstr(after + strlen(before), write);
+    if (!unmap || !told || unmap > told) {
+        g_test_message("expected the unmap before '%s', said: %s", write,
+                       after + strlen(before));
+    }
+    g_assert_nonnull(unmap);
+    g_assert_nonnull(told);
+    g_assert_true(unmap < told);
+}
+
+static void test_closes_first(void)
+{
+    Model *m = model_start(DEFAULT_MODEL);
+    uint16_t power, express;
+    Capture capture;
+    Vm *vm;
+
+    capture_start(&capture);
+    vm = vm_start_with(m, "-trace vfio_cxl_memory_unmap "
+                       "-trace vfio_user_region_rw " TOPOLOGY, LOCKED);
+    capture_release(&capture);
+    pci_enable(vm, 0);
+    power = find_cap(vm, 0, CAP_PM) + 4;
+    express = find_cap(vm, 0, CAP_EXPRESS) + 8;
+
+    assert_closes_first(vm, &capture, CFG_COMMAND, 0);
+    dev_set_command(vm, 0, COMMAND_MEMORY);
+    assert_closes_first(vm, &capture, power, 3);
+    dev_write16(vm, 0, power, 0);
+    assert_closes_first(vm, &capture, express, 0x8000);
+    vm_stop(vm);
+    capture_end(&capture);
+    model_stop(m);
+}
+
 /* Whoever polls it makes QEMU look; what is written while it is 1 arrives */
 static void test_memory_active(void)
 {
@@ -843,6 +901,7 @@ static void add_tests(void)
         TEST("memory-ignores-space", test_memory_ignores_space);
     }
     TEST("asks-nothing", test_config_writes_ask_nothing);
+    TEST("closes-first", test_closes_first);
     TEST("off/hides", test_off_hides);
     TEST("off/hides-uncommitted", test_off_hides_uncommitted);
     TEST("off/hides-lies", test_off_hides_lies);
