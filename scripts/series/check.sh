@@ -77,7 +77,7 @@ check_files() {
     cut -d' ' -f1 <<<"$listed" | sort | uniq -d | grep . | while read -r f; do
         echo "$f: in more than one patch:$(awk -v f="$f" '$1 == f { printf " " $2 }' <<<"$listed")"
     done || true
-    comm -23 <(overlay_files) <(cut -d' ' -f1 <<<"$listed" | sort -u) | sed 's/$/: in no patch (name it in series\/PATCH\/files)/'
+    comm -23 <(overlay_files) <(cut -d' ' -f1 <<<"$listed" | sort -u) | sed 's/$/: in no patch (name it in series\/order)/'
     comm -13 <(overlay_files) <(cut -d' ' -f1 <<<"$listed" | sort -u) | grep . | sed 's/$/: named in series\/, but not among our files at QEMU'"'"'s paths/' || true
     for name in $(series_names); do
         list_empty "$name" | while read -r f; do

@@ -8,13 +8,12 @@
 #
 # series/order           names of the patches, in order, in blocks: a line "block NAME" or
 #                        "block NAME on OTHER..." begins one, which by itself applies to
-#                        QEMU, or to QEMU and the blocks that it names
+#                        QEMU, or to QEMU and the blocks that it names. Below a patch "+ PATH" for each
+#                        new file of it; "+ PATH empty": the patch adds an empty file there, which
+#                        a later patch with "+ PATH" fills (QEMU's way with the expected tables of
+#                        bios-tables-test)
 # series/blocks/NAME     the cover letter of a block
 # series/NAME/message    commit message
-# series/NAME/files      paths of this patch's new files (may be absent)
-#                        "PATH empty": the patch adds an empty file there, which
-#                        a later patch that lists PATH fills (QEMU's way with
-#                        the expected tables of bios-tables-test)
 # series/NAME/hunks      unified diff on files QEMU has (may be absent)
 
 QEMU=$BUILD/src/qemu
@@ -39,7 +38,7 @@ g() {
 order_lines() { sed 's/#.*//' "$SERIES/order" 2>/dev/null | awk 'NF'; }
 # shellcheck disable=SC2120 # scripts/series/series passes them
 series_names() {
-    order_lines | awk -v blocks=" $* " '$1 == "block" { block = $2; next } blocks == "  " || index(blocks, " " block " ") { print $1 }'
+    order_lines | awk -v blocks=" $* " '$1 == "block" { block = $2; next } $1 == "+" { next } blocks == "  " || index(blocks, " " block " ") { print $1 }'
 }
 series_blocks() { order_lines | awk '$1 == "block" { print $2 }'; }
 # block_bases NAME: what stands behind its "on"; block_needs NAME: these and what they need, in order.
@@ -127,9 +126,9 @@ $out"
 $(grep -B1 offset <<<"$out")"
         fi
     fi
-    [ "$what" = all ] && [ -e "$SERIES/$name/files" ] || return 0
+    [ "$what" = all ] || return 0
     while read -r f; do
-        [ -f "$TOP/$f" ] || die "series/$name/files names $f, which does not exist"
+        [ -f "$TOP/$f" ] || die "series/order: $name has a file $f, which does not exist"
         mode=100644; if [ -x "$TOP/$f" ]; then mode=100755; fi
         printf '%s %s\t%s\n' "$mode" "$(g hash-object -w --no-filters "$TOP/$f")" "$f"
     done < <(list_file "$name") | g update-index --index-info
@@ -138,9 +137,9 @@ $(grep -B1 offset <<<"$out")"
     done < <(list_empty "$name") | g update-index --index-info
 }
 
-# list_file NAME: the paths in series/NAME/files; list_empty NAME: those it adds empty.
-list_file() { if [ -e "$SERIES/$1/files" ]; then sed 's/#.*//' "$SERIES/$1/files" | awk 'NF && $2 != "empty" { print $1 }'; fi; }
-list_empty() { if [ -e "$SERIES/$1/files" ]; then sed 's/#.*//' "$SERIES/$1/files" | awk '$2 == "empty" { print $1 }'; fi; }
+# list_file NAME: the new files of a patch; list_empty NAME: those it adds empty.
+list_file() { order_lines | awk -v name="$1" '$1 != "+" { at = $1 } at == name && $1 == "+" && $3 != "empty" { print $2 }'; }
+list_empty() { order_lines | awk -v name="$1" '$1 != "+" { at = $1 } at == name && $1 == "+" && $3 == "empty" { print $2 }'; }
 
 # assemble hunks|all [PATCH...]: base plus patches, by default all; prints "NAME COMMIT" per patch.
 assemble() {

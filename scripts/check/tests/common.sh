@@ -35,6 +35,9 @@ tiny_qemu() {
     printf '%s\n' 'open(my $f, "<", $ARGV[-1]); while (<$f>) { print "$ARGV[-1]:$.: ERROR: bad word\n" if /^\+.*badword/ }' >"$1/scripts/checkpatch.pl"
 }
 
+# new_file PATCH PATH [empty]: a new file of this patch, as the order has it.
+new_file() { sed -i "/^$1\$/a + ${*:2}" "$REPO/series/order"; }
+
 # add_patch NAME: message and place in the order; hunks and files are the caller's.
 add_patch() {
     mkdir -p "$REPO/series/$1"
@@ -59,7 +62,7 @@ new_series() {
     echo "int one;" >"$REPO/hw/vfio/one.c"
     echo "int two;" >"$REPO/tests/qtest/two.c"
     add_patch first
-    echo hw/vfio/one.c >"$REPO/series/first/files"
+    new_file first hw/vfio/one.c
     cat >"$REPO/series/first/hunks" <<'H'
 diff --git a/hw/vfio/pci.c b/hw/vfio/pci.c
 --- a/hw/vfio/pci.c
@@ -70,7 +73,7 @@ diff --git a/hw/vfio/pci.c b/hw/vfio/pci.c
  line 11
 H
     add_patch second
-    echo tests/qtest/two.c >"$REPO/series/second/files"
+    new_file second tests/qtest/two.c
     cat >"$REPO/series/second/hunks" <<'H'
 diff --git a/hw/vfio/pci.c b/hw/vfio/pci.c
 --- a/hw/vfio/pci.c
