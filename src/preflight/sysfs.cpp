@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 #include <fnmatch.h>
 #include <linux/kvm.h>
+#include <re2/re2.h>
 #include <sstream>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
