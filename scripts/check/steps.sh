@@ -83,7 +83,7 @@ step nested-kvm-arm64-refused   tap   env ARCH=arm64 CPU=neoverse-n1 scripts/nes
 # Boots of a real guest.
 step packaging                  tap   packaging/test
 step commands                   tap   scripts/check/commands
-step bench                      tap   build/cpp/check-bench
+step bench                      tap   scripts/check/bench
 for arch in aarch64 x86_64; do
     step "functional-$arch"         tap   scripts/check/functional $arch
     step "libvirt-$arch"            tap   scripts/check/libvirt $arch

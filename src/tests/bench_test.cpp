@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "bench/form.h"
 #include "bench/report.h"
 
 #include <gtest/gtest.h>
 
 using namespace type2::bench;
-using nlohmann::json;
 
 namespace {
 
@@ -37,10 +35,6 @@ Report report() {
     out.sizes = {{"256M", 1U << 28U, ten, middle({-0.1, 0, 0.1}), middle({40}), rss, 0, 57},
                  {"1T", 1ULL << 40U, ten, middle({0.01, 0.4, 0.5}), middle({60}), rss, 32, 57}};
     return out;
-}
-
-json as_value(const Report &of) {
-    return json::parse(as_json(of));
 }
 
 } // namespace
@@ -93,45 +87,4 @@ TEST(Report, TheTableTellsAllOfIt) {
                              "requests to the device: 1 1 region_read", "read, MB/s, 2M"}) {
         EXPECT_NE(table.find(text), std::string::npos) << text << " in\n" << table;
     }
-}
-
-TEST(Form, AReportHasIt) {
-    EXPECT_EQ(wrong_form(as_value(report())), "");
-    EXPECT_EQ(out_of_order(as_value(report())), "");
-}
-
-TEST(Form, WhatIsMissingOrStrangeIsFound) {
-    const auto good = as_value(report());
-    auto value = good;
-    value["machine"].erase("cpu");
-    EXPECT_EQ(wrong_form(value), "/machine/cpu: missing");
-    value = good;
-    value["machine"]["cpu"] = "";
-    EXPECT_NE(wrong_form(value), "");
-    value = good;
-    value["machine"]["more"] = 1;
-    EXPECT_NE(wrong_form(value), "");
-    value = good;
-    value["ratios"] = json::array();
-    EXPECT_EQ(wrong_form(value), "/ratios: not a list with something in it");
-    value = good;
-    value["memory"]["pieces"][1]["cxl"]["chase_ns"]["median"] = "1";
-    EXPECT_EQ(wrong_form(value), "/memory/pieces/1/cxl/chase_ns/median: \"1\" is no number");
-    value = good;
-    value["decoder"]["programming_sequence"].erase("uncommit");
-    EXPECT_NE(wrong_form(value), "");
-    EXPECT_NE(wrong_form(json::parse("not json", nullptr, false)), "");
-}
-
-TEST(Form, SamplesOutOfOrderAreFound) {
-    const auto good = as_value(report());
-    auto value = good;
-    value["registers"]["qemu_ns"]["max"] = 10.5;
-    EXPECT_NE(out_of_order(value), "") << "the most is below the median";
-    value = good;
-    value["registers"]["qemu_ns"]["samples"] = 0;
-    EXPECT_NE(out_of_order(value), "");
-    value = good;
-    value["sizes"][0]["startup_s"]["min"] = -1;
-    EXPECT_NE(out_of_order(value), "") << "a time below zero";
 }
