@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "bench/device_process.h"
 
-#include "base/paths.h"
 #include "base/stream.h"
 #include "base/unix_socket.h"
+#include "bench/paths.h"
 
 #include <cerrno>
 #include <fmt/format.h>

@@ -2,8 +2,8 @@
 #include "bench/guest.h"
 
 #include "base/bytes.h"
-#include "base/paths.h"
 #include "base/size.h"
+#include "bench/paths.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -2,7 +2,7 @@
 #include "bench/machine.h"
 
 #include "base/files.h"
-#include "base/paths.h"
+#include "bench/paths.h"
 
 #include <algorithm>
 #include <array>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // cxl-type2-bench: what passing a CXL Type-2 device through costs, and what it gives.
 #include "base/cleanup.h"
-#include "base/paths.h"
 #include "base/program.h"
 #include "base/scratch.h"
 #include "base/size.h"
+#include "bench/paths.h"
 #include "bench/report.h"
 
 #include <CLI/App.hpp>

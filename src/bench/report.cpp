@@ -2,8 +2,8 @@
 #include "bench/report.h"
 
 #include "base/files.h"
-#include "base/paths.h"
 #include "base/size.h"
+#include "bench/paths.h"
 
 #include <cstdlib>
 #include <fmt/format.h>
