@@ -57,6 +57,11 @@ check-mutations: all ## take each gate out of QEMU's CXL code and see a named te
 	@scripts/qemu/build tests
 	@scripts/check/mutations
 
+.PHONY: check-iommufd
+check-iommufd: all ## IOMMUFD and dma-bufs, in a nested host whose kernel is built here
+	@scripts/qemu/build tests
+	@ARCH=amd64-iommufd scripts/nested/run live iommufd
+
 .PHONY: nested-shell
 nested-shell: all ## a shell in that host (CONTRACT=live|shadow ARCH=amd64|arm64)
 	@scripts/qemu/build tests

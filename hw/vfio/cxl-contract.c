@@ -535,6 +535,25 @@ bool vfio_cxl_contract_memory_ready(VFIODevice *vbasedev,
                                          sizeof(probe), &probe) > 0;
 }
 
+int vfio_cxl_contract_get_dma_buf(VFIODevice *vbasedev,
+                                  const VFIOCXLLayout *layout)
+{
+    size_t size = sizeof(struct vfio_device_feature) +
+                  sizeof(struct vfio_device_feature_dma_buf) +
+                  sizeof(struct vfio_region_dma_range);
+    g_autofree struct vfio_device_feature *feature = g_malloc0(size);
+    struct vfio_device_feature_dma_buf *dma_buf =
+        (struct vfio_device_feature_dma_buf *)feature->data;
+
+    feature->argsz = size;
+    feature->flags = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_BUF;
+    dma_buf->region_index = layout->mem_region;
+    dma_buf->open_flags = O_RDWR | O_CLOEXEC;
+    dma_buf->nr_ranges = 1;
+    dma_buf->dma_ranges[0].length = layout->mem_size;
+    return vbasedev->io_ops->device_feature(vbasedev, feature);
+}
+
 static bool write_reg(VFIODevice *vbasedev, const VFIOCXLLayout *layout,
                       uint64_t offset, uint32_t value, Error **errp)
 {

@@ -78,6 +78,14 @@ bool vfio_cxl_contract_memory_ready(VFIODevice *vbasedev,
                                     const VFIOCXLLayout *layout);
 
 /*
+ * A file that stands for the memory behind @layout in an IOMMU: IOMMUFD maps
+ * it, and unmaps it when the kernel closes the memory.  -errno where the kernel
+ * does not give one.
+ */
+int vfio_cxl_contract_get_dma_buf(VFIODevice *vbasedev,
+                                  const VFIOCXLLayout *layout);
+
+/*
  * Decoder @n of the guest is committed at @base: write that to a kernel that
  * keeps the guest's view.  False with @errp set where the kernel refuses it.
  */

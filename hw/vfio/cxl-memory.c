@@ -132,6 +132,25 @@ void vfio_cxl_memory_set_enabled(VFIOCXLMemory *mem, bool enabled)
     }
 }
 
+/*
+ * Asked for before the memory is in the window for the first time: then
+ * containers decide whether they map it.  What a kernel gives while the memory
+ * is closed cannot be mapped.
+ */
+static void memory_get_dma_buf(VFIOCXLMemory *mem)
+{
+    VFIODevice *vbasedev = &mem->vdev->vbasedev;
+    int ret;
+
+    if (mem->dma_buf_asked || !vbasedev->iommufd) {
+        return;
+    }
+    ret = vfio_cxl_contract_get_dma_buf(vbasedev, mem->layout);
+    trace_vfio_cxl_memory_get_dma_buf(vbasedev->name, ret);
+    mem->dma_buf = ret < 0 ? -1 : ret;
+    mem->dma_buf_asked = true;
+}
+
 static void memory_set_open(VFIOCXLMemory *mem, bool open, bool lost)
 {
     if (mem->open == open && mem->lost == lost) {
@@ -140,6 +159,7 @@ static void memory_set_open(VFIOCXLMemory *mem, bool open, bool lost)
     trace_vfio_cxl_memory_set_open(mem->vdev->vbasedev.name, open);
     if (open) {
         mem->opening(mem->opaque);
+        memory_get_dma_buf(mem);
     }
     mem->open = open;
     mem->lost = lost;
@@ -364,6 +384,7 @@ bool vfio_cxl_memory_setup(VFIOCXLMemory *mem, Error **errp)
         return false;
     }
     vfio_region_mmaps_set_enabled(&mem->region, false);
+    mem->dma_buf = -1;
     mem->timer = timer_new_ms(QEMU_CLOCK_REALTIME, memory_timer, mem);
     for (n = 0; n < mem->layout->decoder_count; n++) {
         g_autofree char *alias = g_strdup_printf("%s CXL decoder %u",
@@ -384,17 +405,21 @@ void vfio_cxl_memory_exit(VFIOCXLMemory *mem)
 
 void vfio_cxl_memory_finalize(VFIOCXLMemory *mem)
 {
+    if (mem->dma_buf >= 0) {
+        close(mem->dma_buf);
+    }
     vfio_region_finalize(&mem->region);
 }
 
-bool vfio_cxl_memory_has(const VFIOCXLMemory *mem, const MemoryRegion *mr)
+int64_t vfio_cxl_memory_offset(const VFIOCXLMemory *mem,
+                               const MemoryRegion *mr)
 {
     int i;
 
     for (i = 0; i < mem->region.nr_mmaps; i++) {
         if (mr == &mem->region.mmaps[i].mem) {
-            return true;
+            return mem->region.mmaps[i].offset;
         }
     }
-    return false;
+    return -1;
 }

@@ -38,6 +38,8 @@ typedef struct VFIOCXLMemory {
     bool open;
     bool lost;                  /* by the host, not closed by the guest since */
     bool warned;                /* that it does not answer */
+    bool dma_buf_asked;
+    int dma_buf;                /* for IOMMUFD, -1: there is none */
     QEMUTimer *timer;           /* asks whether it may be used now */
     int64_t pause_ms;           /* and how long after that it asks again */
     MemoryRegion alias[HDM_DECODE_MAX];
@@ -83,7 +85,8 @@ void vfio_cxl_memory_look(VFIOCXLMemory *mem);
 /* Is what decoder @n decodes in the window, and if not, what is to be done? */
 VfioCxlDecoderState vfio_cxl_memory_state(const VFIOCXLMemory *mem, unsigned n);
 
-/* Is @mr part of it? */
-bool vfio_cxl_memory_has(const VFIOCXLMemory *mem, const MemoryRegion *mr);
+/* Where in it does @mr begin, in bytes?  -1: it is no part of it */
+int64_t vfio_cxl_memory_offset(const VFIOCXLMemory *mem,
+                               const MemoryRegion *mr);
 
 #endif /* HW_VFIO_CXL_MEMORY_H */

@@ -47,7 +47,14 @@ void vfio_cxl_reset(VFIOPCIDevice *vdev)
 {
 }
 
-bool vfio_cxl_memory_unmappable(MemoryRegion *mr)
+bool vfio_cxl_memory_unmappable(const VFIOContainer *bcontainer,
+                                MemoryRegion *mr)
 {
     return false;
+}
+
+int vfio_cxl_memory_dma_buf(MemoryRegion *mr, const void *vaddr,
+                            uint64_t *start)
+{
+    return -1;
 }

@@ -58,4 +58,25 @@ struct vfio_cxl_device_cap {
 /* A third layout used the shadow id with this size; it was never shipped */
 #define VFIO_CXL_DEVICE_CAP_RETIRED_SIZE        48
 
+/*
+ * A dma-buf of a region, VFIO_DEVICE_FEATURE with VFIO_DEVICE_FEATURE_GET: in
+ * Linux since 6.19, not in QEMU's copy of linux/vfio.h yet.
+ */
+#ifndef VFIO_DEVICE_FEATURE_DMA_BUF
+#define VFIO_DEVICE_FEATURE_DMA_BUF             11
+
+struct vfio_region_dma_range {
+    __u64 offset;
+    __u64 length;
+};
+
+struct vfio_device_feature_dma_buf {
+    __u32 region_index;
+    __u32 open_flags;
+    __u32 flags;
+    __u32 nr_ranges;
+    struct vfio_region_dma_range dma_ranges[];
+};
+#endif
+
 #endif /* HW_VFIO_CXL_UAPI_H */

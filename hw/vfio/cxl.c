@@ -16,6 +16,7 @@
 #include "qapi/error.h"
 #include "qapi/qapi-visit-vfio.h"
 #include "hw/cxl/cxl_host_decoder.h"
+#include "hw/vfio/vfio-container.h"
 #include "migration/blocker.h"
 #include "system/system.h"
 #include "cxl-config.h"
@@ -636,28 +637,51 @@ void vfio_cxl_finalize(VFIOPCIDevice *vdev)
     g_clear_pointer(&vdev->cxl, g_free);
 }
 
-/*
- * No container of today maps it in a way that ends when the kernel closes the
- * memory.  IOMMUFD refuses to pin such pages through a user address; type1
- * looks them up once, and leaves them in the IOMMU through a reset.  A dma-buf
- * of the region would do, but nobody makes one yet.  A vfio-user server could
- * be answered access by access; but then it would decide when QEMU touches
- * memory that may just have been closed.
- */
-bool vfio_cxl_memory_unmappable(MemoryRegion *mr)
+/* The device whose memory @mr is part of, NULL: there is none */
+static VFIOCXL *vfio_cxl_of_memory(MemoryRegion *mr)
 {
     Object *owner = memory_region_owner(mr);
     VFIOCXL *cxl;
 
     if (!memory_region_is_ram_device(mr) || !owner ||
         !object_dynamic_cast(owner, TYPE_VFIO_PCI_DEVICE)) {
-        return false;
+        return NULL;
     }
     cxl = VFIO_PCI_DEVICE(owner)->cxl;
-    if (!cxl || !vfio_cxl_memory_has(&cxl->mem, mr)) {
+    return cxl && vfio_cxl_memory_offset(&cxl->mem, mr) >= 0 ? cxl : NULL;
+}
+
+/*
+ * A mapping has to end when the kernel closes the memory.  IOMMUFD ends that of
+ * a dma-buf, and refuses to pin such pages through a user address; type1 looks
+ * them up once, and leaves them in the IOMMU through a reset.  A vfio-user
+ * server could be answered access by access; but then it would decide when QEMU
+ * touches memory that may just have been closed.
+ */
+bool vfio_cxl_memory_unmappable(const VFIOContainer *bcontainer,
+                                MemoryRegion *mr)
+{
+    VFIOCXL *cxl = vfio_cxl_of_memory(mr);
+
+    if (!cxl || (bcontainer && cxl->mem.dma_buf >= 0 &&
+                 VFIO_IOMMU_GET_CLASS(bcontainer)->dma_map_file)) {
         return false;
     }
     trace_vfio_cxl_memory_unmappable(cxl->vdev->vbasedev.name,
                                      memory_region_name(mr));
     return true;
+}
+
+int vfio_cxl_memory_dma_buf(MemoryRegion *mr, const void *vaddr,
+                            uint64_t *start)
+{
+    VFIOCXL *cxl = vfio_cxl_of_memory(mr);
+
+    if (!cxl) {
+        return -1;
+    }
+    *start = vfio_cxl_memory_offset(&cxl->mem, mr) +
+             ((const uint8_t *)vaddr -
+              (const uint8_t *)memory_region_get_ram_ptr(mr));
+    return cxl->mem.dma_buf;
 }

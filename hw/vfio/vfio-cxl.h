@@ -11,9 +11,11 @@
 #define HW_VFIO_VFIO_CXL_H
 
 #include "hw/vfio/types.h"
+#include "hw/vfio/vfio-container.h"
 #include "system/memory.h"
 
 typedef struct VFIOCXL VFIOCXL;
+typedef struct VFIOPCIDevice VFIOPCIDevice;
 
 /* Properties that both device types have */
 void vfio_cxl_class_init(ObjectClass *klass);
@@ -51,7 +53,19 @@ void vfio_cxl_pre_reset(VFIOPCIDevice *vdev);
 /* A conventional reset of the device is over */
 void vfio_cxl_reset(VFIOPCIDevice *vdev);
 
-/* Is @mr CXL memory that no IOMMU container can map? */
-bool vfio_cxl_memory_unmappable(MemoryRegion *mr);
+/*
+ * Is @mr CXL memory that @bcontainer, or a guest's IOMMU where that is NULL,
+ * must not map?  The answer is the same for as long as the memory is in an
+ * address space.
+ */
+bool vfio_cxl_memory_unmappable(const VFIOContainer *bcontainer,
+                                MemoryRegion *mr);
+
+/*
+ * The file that IOMMUFD maps instead of @vaddr, where @mr is CXL memory that
+ * has one, and in @start the offset in it.  -1: there is none.
+ */
+int vfio_cxl_memory_dma_buf(MemoryRegion *mr, const void *vaddr,
+                            uint64_t *start);
 
 #endif /* HW_VFIO_VFIO_CXL_H */

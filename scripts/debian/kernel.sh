@@ -51,6 +51,14 @@ debian_kernel() {
     [ -e "$kernel" ] || die "linux-binary-$release no longer brings lib/modules/$release/vmlinuz; name a kernel with GUEST_KERNEL= and GUEST_MODULES="
 }
 
+# own_kernel ARCH: likewise, of the kernel that testbed/kernel has built.
+own_kernel() {
+    local out=$BUILD/testbed/linux-$1
+    release=$(cat "$out/include/config/kernel.release") modules=$out headers=$out kbuild=''
+    kernel=$out/arch/$karch/boot/$image
+    make_where=(-C "$(readlink -f "$out/source")" "O=$out")
+}
+
 # Debian's kernel tools for the build machine want a newer C library than it may
 # have: they run through the loader of an unpacked one.
 host_tool() {  # DIR NAME REAL

@@ -138,6 +138,7 @@ void cxl_dvsec_reset_done(struct cxl_vfio *cxl);
 int cxl_dvsec_reset(struct cxl_vfio *cxl, bool *cleared);
 
 /* memory.c */
+extern const struct vfio_pci_device_ops cxl_memory_pci_ops;
 int cxl_memory_map(struct cxl_vfio *cxl);
 void cxl_memory_unmap(struct cxl_vfio *cxl);
 int cxl_memory_add_region(struct cxl_vfio *cxl);

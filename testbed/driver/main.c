@@ -405,6 +405,9 @@ static int cxl_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return PTR_ERR(cxl);
 	cxl->contract = strcmp(contract, "shadow") ? CXL_VFIO_LIVE : CXL_VFIO_SHADOW;
 	cxl->memory_follows_space = memory_follows_space || cxl->contract == CXL_VFIO_SHADOW;
+	/* Only a kernel of testbed/kernel has IOMMUFD, and asks for dma-bufs of our regions */
+	if (IS_ENABLED(CONFIG_IOMMUFD))
+		cxl->core.pci_ops = &cxl_memory_pci_ops;
 	dev_set_drvdata(&pdev->dev, &cxl->core);
 	ret = learn(cxl);
 	if (ret)

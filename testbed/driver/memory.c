@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 #include <linux/pfn.h>
 #include <linux/pci.h>
+#include <linux/pci-p2pdma.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include "cxl_type2_vfio.h"
@@ -241,6 +242,28 @@ static const struct vfio_pci_regops memory_ops = {
 	.rw = memory_rw,
 	.mmap = memory_mmap,
 	.release = memory_release,
+};
+
+/*
+ * What a dma-buf of the region stands for, in a kernel that gives one.  vfio-pci
+ * revokes it when it closes the BARs, so it follows memory space in any case.
+ */
+static int memory_dmabuf_phys(struct vfio_pci_core_device *core, struct p2pdma_provider **provider,
+			      unsigned int region, struct phys_vec *phys,
+			      struct vfio_region_dma_range *ranges, size_t count)
+{
+	struct cxl_vfio *cxl = to_cxl(core);
+
+	if (region != cxl->mem_region)
+		return vfio_pci_core_get_dmabuf_phys(core, provider, region, phys, ranges, count);
+	*provider = pcim_p2pdma_provider(core->pdev, cxl->bar);
+	if (!*provider)
+		return -EINVAL;
+	return vfio_pci_core_fill_phys_vec(phys, ranges, count, cxl->range.base, cxl->range.size);
+}
+
+const struct vfio_pci_device_ops cxl_memory_pci_ops = {
+	.get_dmabuf_phys = memory_dmabuf_phys,
 };
 
 int cxl_memory_add_region(struct cxl_vfio *cxl)

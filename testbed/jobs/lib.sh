@@ -146,7 +146,8 @@ vm_pci() {
 # the one before it has found.
 
 # kvm_start WORDS [QEMU-OPTION]...: firmware and Linux, with the function through vfio-pci; WORDS go
-# to the kernel's command line. MODE=guest: the guest's driver programs the decoder.
+# to the kernel's command line. MODE=guest: the guest's driver programs the decoder. IOMMUFD=1: by the
+# function's device file and an address space of iommufd's, else by its group and type1.
 #
 # tsc=reliable: where the machine is busy, Linux mistrusts it and is left with a clock of some milliseconds.
 kvm_start() {
@@ -154,6 +155,7 @@ kvm_start() {
     shift
     _bridge=,hdm_for_passthrough=on _device=''
     [ "${MODE:-locked}" = locked ] || _bridge='' _device=,x-cxl-decoders=guest _words="$_words cxl2.locked=0"
+    [ -z "${IOMMUFD:-}" ] || { _device=$_device,iommufd=iommufd0; set -- -object iommufd,id=iommufd0 "$@"; }
     case $(uname -m) in
         x86_64) set -- qemu-system-x86_64 -machine "q35,$cxl" -L /usr/local/share/qemu -append "console=ttyS0 no_timer_check tsc=reliable clocksource=tsc $_words" "$@" ;;
         aarch64) set -- qemu-system-aarch64 -machine "virt,gic-version=3,$cxl" -bios /usr/local/share/qemu/QEMU_EFI.fd \
