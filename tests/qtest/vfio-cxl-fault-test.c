@@ -683,15 +683,11 @@ static void refuse_hot(const FaultCase *c, Model *m)
     g_autofree char *json = device_json(m, "'bus': 'rp0', " TIMEOUT);
     g_autofree char *before = NULL;
     g_autofree char *after = NULL;
-    char *hint = strchr(wanted, '\n');
     Capture capture;
     QDict *answer;
     Vm *vm;
 
-    /* Hints are for whoever reads QEMU's output, QMP has none */
-    if (hint) {
-        *hint = '\0';
-    }
+    drop_hint(wanted);
     capture_start(&capture);
     vm = vm_start(TOPOLOGY);
     capture_release(&capture);

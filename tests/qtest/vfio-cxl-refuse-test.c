@@ -493,13 +493,9 @@ static void test_refuse_hot(const void *opaque)
     Vm *vm = vm_start(r->args);
     g_autofree char *before = qtest_hmp(vm->qts, "info mtree");
     g_autofree char *after = NULL;
-    char *hint = strchr(wanted, '\n');
     unsigned i;
 
-    /* Hints are for whoever reads QEMU's output, QMP has none */
-    if (hint) {
-        *hint = '\0';
-    }
+    drop_hint(wanted);
     for (i = 0; i < 2; i++) {
         assert_device_add_fails(vm, m, r->device ?: "'bus': 'rp0'", wanted);
     }

@@ -801,6 +801,11 @@ int run_qemu(const char *args, char **output)
     return status;
 }
 
+void drop_hint(char *said)
+{
+    said[strcspn(said, "\n")] = '\0';
+}
+
 void assert_refused(const char *args, const char *wanted)
 {
     g_autofree char *output = NULL;

@@ -336,6 +336,12 @@ void hdm_program(Vm *vm, uint64_t base, uint64_t size, uint32_t ctrl);
  */
 int run_qemu(const char *args, char **output);
 
+/*
+ * Drop the hint from what the command line says of a refused device, an error
+ * and a line for the hint: QMP has the error alone.
+ */
+void drop_hint(char *said);
+
 /* -device of a second model, dev1, at root port @bus; to be freed */
 char *second_device_arg(Model *m, const char *bus);
 
